@@ -1,0 +1,69 @@
+"""The codec seam: sound in, bytes out, and back.
+
+Codecs are synchronous and use the processor; a node calls them in a worker thread, one call at a
+time for each loaded codec.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from .audio import Clip
+
+
+class Codec(Protocol):
+    """A loaded codec."""
+
+    @property
+    def rate(self) -> int:
+        """Samples a second that ``encode`` wants and ``decode`` gives."""
+        ...
+
+    def encode(self, clip: Clip, /) -> bytes:
+        """Return the payload of a voice message, codec header included.
+
+        Args:
+            clip: at ``rate``.
+
+        Raises:
+            CodecError: the clip cannot be encoded.
+        """
+        ...
+
+    def decode(self, data: bytes, /) -> Clip:
+        """Return the sound of a payload, at ``rate``.
+
+        Raises:
+            CodecError: on any damaged input; never anything else.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class CodecSpec:
+    """What is known of a codec before it is loaded.
+
+    Args:
+        name: the quality's name, as in ``--quality``.
+        wire_id: the codec byte on the wire, 1 to 255; stable for ever, see docs/wire.md.
+        bits_per_second: of payload, headers left out.
+        load: gives the codec as a context; models live inside it.
+        seconds: how long a payload sounds, told from its bytes alone (CodecError if damaged).
+        step: the shortest stretch of sound it codes by itself, in seconds (a frame); where long
+            audio is cut for a series, it is cut at whole steps.
+        why_not: one line that says why it cannot be loaded here now and what to do, or None.
+        summary: one line for lists.
+    """
+
+    name: str
+    wire_id: int
+    bits_per_second: float
+    load: Callable[[], AbstractContextManager[Codec]]
+    seconds: Callable[[bytes], float]
+    step: float = 0.02
+    why_not: Callable[[], str | None] = lambda: None
+    summary: str = ""

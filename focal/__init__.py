@@ -1,0 +1,1 @@
+"""focal carries a spoken message over any link, however thin."""

@@ -1,0 +1,1 @@
+"""Quality plugins: codecs with their matching compressor and decoder."""

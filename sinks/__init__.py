@@ -1,0 +1,1 @@
+"""Where decoded messages go; each sink knows core and no other leaf."""

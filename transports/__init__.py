@@ -1,0 +1,1 @@
+"""Links to the world, one module or folder a scheme; each knows core and no other leaf."""
