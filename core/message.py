@@ -37,7 +37,7 @@ from .errors import FrameError, TooLong
 MAGIC = 0xF1
 MAX_MESSAGE = 65_535 + 300  # a payload of the most bytes, with every optional field
 MAX_PAYLOAD = 65_535
-MAX_NAME = 64  # bytes of UTF-8
+MAX_NAME = 128  # bytes of UTF-8: 32 characters of any script, as TinyVoice allows
 MAX_LIFETIME = 7 * 86_400
 
 _DESTINATION, _SEALED, _CLOCK = 1, 2, 4
@@ -117,7 +117,7 @@ class Message:
         sent_at: Unix seconds by the author's clock, 0 if unknown.
         lifetime: seconds, one of ``LIFETIMES``.
         destination: the origin it is for; None is everyone.
-        sender: the author's display name, at most 64 bytes of UTF-8.
+        sender: the author's display name, at most 128 bytes of UTF-8.
         series: its place in a long recording.
         clock_trusted: False: ``lifetime`` counts from reception.
 

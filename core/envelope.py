@@ -1,0 +1,98 @@
+"""The envelope of message links, of ``file:`` and of ``.focal`` packet files.
+
+The law of this module: an envelope carries a message and changes none of its bytes; what it does
+not know, it keeps. ``docs/wire.md`` (Envelope) is the specification.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from .errors import FrameError
+from .message import MAX_MESSAGE, is_message
+
+VERSION = 1
+MAX_HOPS = 7
+MAX_ROUTE = 64
+MAX_ENVELOPE = MAX_MESSAGE + 4096
+"""Bytes; what is longer is refused unread."""
+
+_NOTHING: Mapping[str, object] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """A message on its way over message links.
+
+    Args:
+        message: the message's bytes, as its origin made them.
+        hops: bridges it has passed, 0 to 7.
+        route: the origins of those bridges, oldest first.
+        extra: keys of later versions, kept as they came.
+    """
+
+    message: bytes = field(repr=False)
+    hops: int = 0
+    route: tuple[int, ...] = ()
+    extra: Mapping[str, object] = field(default_factory=lambda: _NOTHING)
+
+    def to_bytes(self) -> bytes:
+        """Return the msgpack map ``{v, m, h, r, …}``."""
+        import msgpack
+
+        known = {"v": VERSION, "m": self.message, "h": self.hops, "r": list(self.route)}
+        return cast(bytes, msgpack.packb({**known, **self.extra}))
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Envelope:
+        """Read an envelope.
+
+        Raises:
+            FrameError: these bytes are no envelope of version 1 with a whole message in it.
+        """
+        fields = _unpack(data)
+        version = fields.pop("v", None)
+        if version != VERSION:
+            raise FrameError(f"an envelope of version {version!r}; this focal reads version 1")
+        message, hops, route = (fields.pop(key, None) for key in ("m", "h", "r"))
+        if not isinstance(message, bytes) or not is_message(message):
+            raise FrameError("an envelope without a whole message in it")
+        return cls(message, _hops(hops), _route(route), fields or _NOTHING)
+
+
+def is_envelope(data: bytes) -> bool:
+    """Tell by the first byte whether these bytes can be an envelope (a msgpack map)."""
+    return bool(data) and (0x80 <= data[0] <= 0x8F or data[0] in (0xDE, 0xDF))
+
+
+def _unpack(data: bytes) -> dict[str, Any]:
+    import msgpack
+
+    if len(data) > MAX_ENVELOPE or not is_envelope(data):
+        raise FrameError("not an envelope: too long, or no msgpack map")
+    try:
+        fields = msgpack.unpackb(
+            data, strict_map_key=True, max_map_len=64, max_array_len=256, max_ext_len=0
+        )
+    except Exception as error:  # msgpack raises many kinds for bytes from outside; all mean one
+        raise FrameError(f"a damaged envelope: {error}") from error
+    if not isinstance(fields, dict) or not all(isinstance(key, str) for key in fields):
+        raise FrameError("an envelope is a map with text keys")
+    return cast("dict[str, Any]", fields)
+
+
+def _hops(value: object) -> int:
+    if type(value) is not int or not 0 <= value <= MAX_HOPS:
+        raise FrameError(f"an envelope with {value!r} hops; there are 0 to {MAX_HOPS}")
+    return value
+
+
+def _route(value: object) -> tuple[int, ...]:
+    items = cast("list[object]", value) if isinstance(value, list) else None
+    if items is None or len(items) > MAX_ROUTE:
+        raise FrameError("an envelope whose route is no short list")
+    if not all(type(item) is int and 0 <= item < 1 << 32 for item in items):
+        raise FrameError("an envelope whose route holds something else than origins")
+    return tuple(cast("list[int]", items))
