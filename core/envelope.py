@@ -43,7 +43,7 @@ class Envelope:
         import msgpack
 
         known = {"v": VERSION, "m": self.message, "h": self.hops, "r": list(self.route)}
-        return cast(bytes, msgpack.packb({**known, **self.extra}))
+        return msgpack.packb({**known, **self.extra})
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Envelope:
@@ -72,15 +72,17 @@ def _unpack(data: bytes) -> dict[str, Any]:
 
     if len(data) > MAX_ENVELOPE or not is_envelope(data):
         raise FrameError("not an envelope: too long, or no msgpack map")
+    fields: object
     try:
         fields = msgpack.unpackb(
             data, strict_map_key=True, max_map_len=64, max_array_len=256, max_ext_len=0
         )
     except Exception as error:  # msgpack raises many kinds for bytes from outside; all mean one
         raise FrameError(f"a damaged envelope: {error}") from error
-    if not isinstance(fields, dict) or not all(isinstance(key, str) for key in fields):
+    keys = cast("dict[object, Any]", fields) if isinstance(fields, dict) else None
+    if keys is None or not all(isinstance(key, str) for key in keys):
         raise FrameError("an envelope is a map with text keys")
-    return cast("dict[str, Any]", fields)
+    return cast("dict[str, Any]", keys)
 
 
 def _hops(value: object) -> int:

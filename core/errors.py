@@ -2,7 +2,7 @@
 
 ::
 
-    FocalError                     one line for the user; the command line shows it without traceback
+    FocalError                     one line for the user, shown without traceback
     ├── TransportError             a link
     │   ├── TransportUnavailable   could not be opened: no such device, port in use, host unknown
     │   ├── LinkLost               the world broke an open link; opening it again may help

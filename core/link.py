@@ -20,7 +20,7 @@ from urllib.parse import SplitResult
 from .runtime import Runtime
 
 Address: TypeAlias = str
-"""Where a packet came from or goes to, in the link's own spelling (``!1a2b3c4d``, ``host:port``)."""
+"""Where a packet came from or goes to, as the link spells it (``!1a2b3c4d``, ``host:port``)."""
 
 
 def nothing() -> None:

@@ -31,6 +31,7 @@ import zlib
 from bisect import bisect_left
 from dataclasses import dataclass, field
 from enum import IntEnum
+from typing import Final
 
 from .errors import FrameError, TooLong
 
@@ -46,12 +47,12 @@ _HEAD = struct.Struct(">BBII")
 _INNER = struct.Struct(">BBIB")
 _U32 = struct.Struct(">I")
 
-LIFETIMES: tuple[int, ...] = (
+LIFETIMES: Final[list[int]] = [
     *range(1, 61),
-    *(60 * n for n in range(2, 61)),
-    *(3600 * n for n in range(2, 49)),
-    *(86_400 * n for n in range(3, 8)),
-)
+    *range(120, 3601, 60),
+    *range(7200, 48 * 3600 + 1, 3600),
+    *range(3 * 86_400, 7 * 86_400 + 1, 86_400),
+]
 """Seconds of each lifetime code: 1 to 60 s, 2 to 60 min, 2 to 48 h, 3 to 7 days."""
 
 

@@ -51,13 +51,19 @@ def open_packet(data: bytes, codec: int | None = None) -> Opened:
         return found
     if data[:1] == bytes((frames.MAGIC,)) and (found := _own_frame(data)):
         return found
-    if tinyvoice.is_tinyvoice(data):
-        packet = tinyvoice.parse(data, codec)
-        message = tinyvoice.read_packet(data, codec=codec)
-        if not packet.headerless:
-            return Opened("tinyvoice", message)
+    if not tinyvoice.is_tinyvoice(data):
+        raise FrameError(_blame(data) or "neither a focal packet nor a TinyVoice packet")
+    try:
+        return _tinyvoice(data, codec)
+    except FrameError as error:  # an even length is all that headerless packets have to show
+        raise FrameError(_blame(data) or str(error)) from error
+
+
+def _tinyvoice(data: bytes, codec: int | None) -> Opened:
+    message = tinyvoice.read_packet(data, codec=codec)
+    if tinyvoice.parse(data, codec).headerless:
         return Opened("tinyvoice-headerless", message, guessed=codec is None)
-    raise FrameError(_blame(data))
+    return Opened("tinyvoice", message)
 
 
 def _own_envelope(data: bytes) -> Opened | None:
@@ -85,18 +91,18 @@ def _own_frame(data: bytes) -> Opened | None:
     return Opened("frame", Message.from_bytes(frame.message), frame.hops)
 
 
-def _blame(data: bytes) -> str:
-    """Say the most telling thing about bytes that are no message."""
+def _blame(data: bytes) -> str | None:
+    """Say what is wrong with bytes that begin like one of our forms."""
     if not data:
         return "it is empty"
-    for reads, starts in (
+    for read, begins in (
         (Envelope.from_bytes, is_envelope(data)),
         (Message.from_bytes, data[0] & 0xF8 == 0xF0),
         (frames.unpack, data[0] & 0xF8 == 0xA0),
     ):
-        if starts:
+        if begins:
             try:
-                reads(data)
+                read(data)
             except FrameError as error:
                 return str(error)
-    return "neither a focal packet nor a TinyVoice packet"
+    return None

@@ -16,7 +16,7 @@ then, by type:
 0 whole          the message
 1 symbol         tag 4, k 1, index 1, the symbol
 2 need     12    tag 4, speaker 4, k 1, count 1 (0: all of it)
-3 confirm  12    tag 4, speaker 4, verdict 1, symbols heard 1
+3 confirm  12    tag 4, speaker 4, verdict 1, symbols missed 1
 4 poll     14    tag 4, speaker 4, destination 4 (0: everyone)
 5 hello    11    nonce 4, speaker 4, 1 question or 0 answer
 =========  ====  ==================================================================
@@ -93,12 +93,12 @@ class Need:
 
 @dataclass(frozen=True, slots=True)
 class Confirm:
-    """``speaker`` has it; ``heard`` of our frames it took, at most 255, for measuring loss."""
+    """``speaker`` has it; below the last symbol it heard it ``missed`` so many (at most 255)."""
 
     tag: int
     speaker: int
     verdict: Verdict
-    heard: int
+    missed: int
     hops: int = 0
 
 
@@ -138,8 +138,8 @@ def pack(frame: Frame) -> bytes:
             return _head(_SYMBOL, hops) + _SYMBOL_FIELDS.pack(tag, k, index) + data
         case Need(tag, speaker, k, count, hops):
             return _head(_NEED, hops) + _NEED_FIELDS.pack(tag, speaker, k, count)
-        case Confirm(tag, speaker, verdict, heard, hops):
-            return _head(_CONFIRM, hops) + _NEED_FIELDS.pack(tag, speaker, verdict, heard)
+        case Confirm(tag, speaker, verdict, missed, hops):
+            return _head(_CONFIRM, hops) + _NEED_FIELDS.pack(tag, speaker, verdict, missed)
         case Poll(tag, speaker, destination, hops):
             return _head(_POLL, hops) + _POLL_FIELDS.pack(tag, speaker, destination)
         case Hello(nonce, speaker, question, hops):
@@ -207,10 +207,11 @@ def _control(type: int, body: bytes, hops: int) -> Frame:
                 raise FrameError(f"a need frame for a message cut in {k}")
             return Need(tag, speaker, k, count, hops)
         if type == _CONFIRM:
-            tag, speaker, verdict, heard = _NEED_FIELDS.unpack(body)
-            return Confirm(tag, speaker, Verdict(verdict), heard, hops)
+            tag, speaker, verdict, missed = _NEED_FIELDS.unpack(body)
+            return Confirm(tag, speaker, Verdict(verdict), missed, hops)
         if type == _POLL:
-            return Poll(*_POLL_FIELDS.unpack(body), hops)
+            tag, speaker, destination = _POLL_FIELDS.unpack(body)
+            return Poll(tag, speaker, destination, hops)
         if type == _HELLO:
             nonce, speaker, question = _HELLO_FIELDS.unpack(body)
             if question > 1:

@@ -1,0 +1,139 @@
+"""How fast a link is: what the peer protocol's timers follow.
+
+The law of this module: no timer is a constant; each follows airtime, contention slots and, where
+frames cost no airtime, measured round trips. Sans-I/O: chance comes in as an argument.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+TURNAROUND = 0.7
+"""Seconds that two hosts and their radios may take between hearing a frame and answering it."""
+
+HEARING = 0.05
+"""Seconds in which others are taken to hear a frame, where no airtime tells."""
+
+CONTENTION = 7
+"""Slots that a frame waits at most before it goes out on an idle channel."""
+
+
+@dataclass(slots=True)
+class RoundTrip:
+    """Smoothed round trip after RFC 6298, with the first guess and the ceiling of our own.
+
+    Args:
+        first: the time-out in seconds before anything was measured.
+        least: no time-out is shorter.
+        most: no time-out is longer.
+    """
+
+    first: float = 1.0
+    least: float = 0.02
+    most: float = 30.0
+    smoothed: float | None = None
+    deviation: float = 0.0
+
+    def measured(self, seconds: float) -> None:
+        """Take a round trip that was measured without ambiguity."""
+        if self.smoothed is None:
+            self.smoothed, self.deviation = seconds, seconds / 2
+            return
+        self.deviation += (abs(self.smoothed - seconds) - self.deviation) / 4
+        self.smoothed += (seconds - self.smoothed) / 8
+
+    def timeout(self, silences: int) -> float:
+        """Return how long to wait for an answer, doubled for each silence before."""
+        start = self.first if self.smoothed is None else self.smoothed + 4 * self.deviation
+        return min(self.most, max(self.least, start) * 2.0 ** min(silences, 16))
+
+
+@dataclass(slots=True)
+class Gap:
+    """Smoothed time between two frames of one burst, as a receiver sees it."""
+
+    smoothed: float = 0.02
+
+    def measured(self, seconds: float) -> None:
+        """Take the time between two frames of one burst."""
+        self.smoothed += (min(seconds, 8 * self.smoothed + 0.01) - self.smoothed) / 4
+
+
+@dataclass(slots=True)
+class Loss:
+    """Share of frames that a peer does not hear, smoothed over what it told."""
+
+    share: float
+    weight: float = 12.0
+
+    def told(self, lost: int, of: int) -> None:
+        """Take that ``lost`` of ``of`` frames were lost."""
+        if of > 0:
+            part = of / (of + self.weight)
+            self.share = min(0.9, self.share * (1 - part) + part * lost / of)
+
+
+@dataclass(slots=True)
+class Pace:
+    """The timing of one link.
+
+    Args:
+        airtime: seconds that a frame of so many bytes holds the channel, None where that is free.
+        slot: contention slot in seconds.
+        shared: whether others hear our frames, so that answers to everyone must be spread.
+        assumed_loss: loss before any was measured.
+        give_up: consecutive silences that end in ``unknown``; None: only the lifetime does.
+        random: chance for the waits that spread answers; seeded in tests.
+    """
+
+    airtime: Callable[[int], float] | None = None
+    slot: float = 0.0
+    shared: bool = False
+    assumed_loss: float = 0.0
+    give_up: int | None = None
+    random: random.Random = field(default_factory=random.Random)
+    trip: RoundTrip = field(default_factory=RoundTrip)
+    gap: Gap = field(default_factory=Gap)
+
+    def control(self) -> float:
+        """Return the seconds that a control frame takes until it is heard."""
+        if self.airtime is None:
+            return max(self.gap.smoothed, HEARING)
+        return self.airtime(14) + CONTENTION * self.slot
+
+    def silence(self, silences: int) -> float:
+        """Return how long a sender waits for an answer, after its last frame has gone out."""
+        if self.airtime is None:
+            return self.trip.timeout(silences)
+        return self.airtime(12) + 2 * CONTENTION * self.slot + TURNAROUND
+
+    def burst_end(self, left: int, size: int) -> float:
+        """Return how long a receiver waits for the ``left`` frames of a burst that it expects."""
+        if self.airtime is None:
+            return 4 * self.gap.smoothed * (1 + min(left, 4))
+        return left * (self.airtime(size) + CONTENTION * self.slot) + 0.1
+
+    def spread_ask(self) -> float:
+        """Return a random wait before asking for what was said to everyone."""
+        return self.random.uniform(5, 10) * self.control() if self.shared else 0.0
+
+    def spread_confirm(self) -> float:
+        """Return a random wait before confirming what was said to everyone."""
+        return self.random.uniform(0, 6) * self.control() if self.shared else 0.0
+
+
+def parity_to_peer(k: int, loss: float) -> int:
+    """Return how many symbols of parity go up front to a peer that can ask for more."""
+    return 1 if k > 2 and loss >= 0.25 else 0
+
+
+def parity_to_all(loss: float) -> int:
+    """Return how many symbols of parity go up front to everyone, where listeners can ask."""
+    return 0 if loss < 0.02 else min(4, 1 + round(loss * 10))
+
+
+def answer_to(count: int, loss: float) -> int:
+    """Return how many fresh symbols answer a request for ``count``."""
+    return count + (1 if count >= 2 and loss >= 0.3 else 0)
