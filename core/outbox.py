@@ -485,14 +485,26 @@ FROM leg JOIN outbox ON outbox.row = leg.message
 
 
 def _leg(row: Row) -> Leg:
+    origin, sequence, message, kind, link, name, to, state, *rest = row
+    attempts, index, queued, expires, priority, reason, until, sent, done, wants = rest
     return Leg(
-        MessageId(row[0], row[1]),
-        row[2],
-        Kind(row[3]),
-        *row[4:7],
-        State(row[7]),
-        *row[8:15],
-        *(bool(flag) for flag in row[15:]),
+        id=MessageId(origin, sequence),
+        message=message,
+        kind=Kind(kind),
+        link=link,
+        name=name,
+        to=to,
+        state=State(state),
+        attempts=attempts,
+        next_index=index,
+        queued_at=queued,
+        expires_at=expires,
+        priority=priority,
+        reason=reason,
+        until=until,
+        sent=bool(sent),
+        done=bool(done),
+        wants_destination=bool(wants),
     )
 
 
