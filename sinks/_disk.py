@@ -1,0 +1,110 @@
+"""Files that are there whole or not at all, and what a disk's refusal means in one line.
+
+The law of this module: a file gets its name only after its bytes are safe on the disk; a process
+that is killed on the way leaves at most one hidden file, which the next attempt overwrites.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+
+from ..core.errors import SinkError
+
+_CURES = {
+    errno.ENOSPC: "the disk is full: free some space",
+    errno.EDQUOT: "your disk quota is used up: free some space",
+    errno.EFBIG: "the file would be larger than is allowed here (ulimit -f)",
+    errno.EROFS: "the file system is read-only: choose another place",
+    errno.EACCES: "it may not be written: change its permissions or choose another place",
+    errno.EPERM: "it may not be written: change its permissions or choose another place",
+    errno.ENOENT: "there is no such folder: make it first",
+    errno.ENOTDIR: "a part of this path is a file, not a folder: choose another place",
+    errno.EEXIST: "it is a file, not a folder: choose another place",
+    errno.EISDIR: "it is a folder, not a file: choose another name",
+    errno.ENAMETOOLONG: "the name is too long: choose a shorter one",
+}
+
+
+def refused(path: Path | str, error: OSError) -> SinkError:
+    """Return the error that tells the user why ``path`` cannot be written and what to do."""
+    cure = _CURES.get(error.errno or 0) or error.strerror or str(error)
+    return SinkError(f"{path} cannot be written: {cure}")
+
+
+def named(rest: str, usage: str) -> Path:
+    """Return the path that stands after a sink's name.
+
+    Raises:
+        SinkError: nothing stands there, or ``~somebody`` has no home; ``usage`` is what to write.
+    """
+    try:
+        if rest:
+            return Path(rest).expanduser()
+    except RuntimeError as error:
+        raise SinkError(f"{rest}: there is no such user's folder; write {usage}") from error
+    raise SinkError(f"no name was given: write {usage}")
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder, where it is not there yet, and prove that it can be written.
+
+    Raises:
+        SinkError: it cannot be made or written, or its parent is missing.
+    """
+    try:
+        if not folder.is_dir():
+            folder.mkdir()
+        probe(folder)
+    except OSError as error:
+        raise refused(folder, error) from error
+
+
+def probe(folder: Path) -> None:
+    """Write one byte into a file without a name; OSError where that cannot be done."""
+    with tempfile.TemporaryFile(dir=folder) as file:
+        file.write(b"?")
+        file.flush()
+
+
+def write_whole(path: Path, data: bytes, part: Path | None = None) -> None:
+    """Write a file that appears under its name with all its bytes or not at all.
+
+    Args:
+        path: its name; a file that stands there is replaced.
+        data: its bytes.
+        part: the name until it is whole, in the same folder; by default told from ``path``.
+
+    Raises:
+        SinkError: disk full, read-only, no such folder.
+    """
+    part = part or path.with_name(f".{path.name}.part")
+    try:
+        _write(part, data)
+        part.replace(path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        with suppress(OSError):  # it may never have come to be; the first error is the one to tell
+            part.unlink()
+        raise refused(path, error) from error
+
+
+def _write(path: Path, data: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the rename itself safe; only POSIX lets a folder be opened for that."""
+    if os.name != "posix":
+        return
+    number = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)
