@@ -8,7 +8,6 @@ others nor the message.
 from __future__ import annotations
 
 import importlib
-import inspect
 import logging
 import threading
 import time
@@ -27,14 +26,13 @@ from . import NAME, hookspecs
 from .builtins import BUILTINS, KINDS, Known
 from .findings import Finding
 from .hookspecs import Command
-from .shelf import CODECS, SINKS, SOURCES, TRANSPORTS, Shelf, Spec, nearest, no_such
+from .rules import fault_in
+from .shelf import CODECS, SINKS, SOURCES, TRANSPORTS, Shelf, Spec, no_such
 
 if TYPE_CHECKING:
     from ..core.audio import Clip
 
 DAWDLES = 0.5  # seconds after which a hook on what passes is told of in the log
-
-HOOKS = tuple(name for name in vars(hookspecs) if name.startswith("focal_"))
 
 _log = logging.getLogger("focal.plugins")
 
@@ -297,7 +295,7 @@ class Plugins:
             self._register(module, name)
 
     def _register(self, plugin: object, name: str) -> None:
-        fault = self._fault(plugin)
+        fault = fault_in(plugin, self._manager.parse_hookimpl_opts)
         if fault is not None:
             raise PluginError(f"plugin {name}: {fault}")
         try:
@@ -307,24 +305,6 @@ class Plugins:
             if self._manager.get_plugin(name) is plugin:
                 self._manager.unregister(name=name)
             raise PluginError(f"plugin {name}: {_said(error)}") from error
-
-    def _fault(self, plugin: object) -> str | None:
-        """Say what is wrong with a plugin's hooks; None if nothing is."""
-        hooks = 0
-        for attribute in dir(plugin):
-            options = self._manager.parse_hookimpl_opts(plugin, attribute)
-            if options is None:
-                continue
-            hooks += 1
-            hook = options.get("specname") or attribute
-            if hook not in HOOKS:
-                return f"there is no hook {hook!r}{nearest(hook, HOOKS)}"
-            if options.get("wrapper") or options.get("hookwrapper"):
-                return f"{hook} is a wrapper; focal asks plugins one by one, with nothing to wrap"
-            function = getattr(plugin, attribute)
-            if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
-                return f"{hook} is a coroutine function; hooks are plain functions"
-        return None if hooks else "it has no hook: mark its functions with @hookimpl"
 
     # How plugins are asked --------------------------------------------------------------------
 

@@ -1,0 +1,40 @@
+# Plain venv and pip: Python 3.11 or newer is all that has to be there.
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+.PHONY: demo test check bench soak docs clean
+
+demo: .venv/base.stamp  # the newcomer's minute
+	$(BIN)/focal demo
+
+test: .venv/test.stamp
+	$(BIN)/python -m pytest $(ARGS)
+
+check: .venv/check.stamp
+	$(BIN)/ruff format --check . && $(BIN)/ruff check .
+	$(BIN)/mypy && $(BIN)/pyright
+
+bench: .venv/test.stamp  # writes bench-results.json
+	$(BIN)/python -m bench $(ARGS)
+
+soak: .venv/test.stamp  # FOCAL_SOAK: for so many seconds
+	FOCAL_SOAK=$${FOCAL_SOAK:-300} $(BIN)/python -m pytest -m soak tests/live $(ARGS)
+
+docs: .venv/test.stamp  # nothing is built: the pages are read as they stand
+	$(BIN)/python -m pytest tests/test_docs.py
+
+clean:
+	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis bench-results.json
+
+.venv/base.stamp: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit("focal needs Python 3.11 or newer: make PYTHON=python3.12" if sys.version_info < (3, 11) else 0)'
+	@echo 'installing focal into .venv'
+	@$(PYTHON) -m venv .venv
+	@$(PIP) --editable .
+	@touch $@
+
+.venv/test.stamp .venv/check.stamp: .venv/%.stamp: .venv/base.stamp
+	@echo 'installing what focal needs for $*'
+	@$(PIP) --editable '.[$*]'
+	@touch $@
