@@ -1,0 +1,145 @@
+"""Settings: a file, then the environment, then flags; every slip names what was probably meant."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from focal.core.errors import SettingsError
+from focal.settings import Defaults, LinkSettings, Settings
+
+
+def read(tmp_path: Path, text: str = "", **environment: str) -> Settings:
+    (tmp_path / "focal.toml").write_text(text, encoding="utf-8")
+    return Settings.read([tmp_path], environment)
+
+
+def refusal(tmp_path: Path, text: str = "", **environment: str) -> str:
+    with pytest.raises(SettingsError) as caught:
+        read(tmp_path, text, **environment)
+    line = str(caught.value)
+    assert "\n" not in line
+    return line
+
+
+def no_default(scheme: str) -> str:
+    return f"{scheme}://by-default"
+
+
+def test_without_a_file_everything_has_a_default(tmp_path: Path) -> None:
+    assert Settings.read([tmp_path], {}) == Settings()
+
+
+def test_the_file_of_the_first_folder_counts(tmp_path: Path) -> None:
+    near, far = tmp_path / "near", tmp_path / "far"
+    for folder, quality in ((near, "c2-700c"), (far, "c2-3200")):
+        folder.mkdir()
+        (folder / "focal.toml").write_text(f"defaults.quality = '{quality}'")
+    assert Settings.read([near, far], {}).defaults.quality == "c2-700c"
+    assert Settings.read([tmp_path, far], {}).defaults.quality == "c2-3200"
+
+
+def test_the_environment_overrides_the_file_and_flags_override_both(tmp_path: Path) -> None:
+    text = "[defaults]\nquality = 'c2-3200'\nname = 'Ada'\nlifetime = 60"
+    settings = read(tmp_path, text, FOCAL_DEFAULTS__QUALITY="c2-1300", FOCAL_DEFAULTS__NAME="Bo")
+    assert settings.defaults == Defaults(quality="c2-1300", name="Bo", lifetime=60.0)
+    flagged = settings.with_flags(quality="c2-700c", name=None, via=())
+    assert flagged.defaults == Defaults(quality="c2-700c", name="Bo", lifetime=60.0)
+
+
+def test_via_is_a_text_or_a_list_and_commas_part_it(tmp_path: Path) -> None:
+    assert read(tmp_path, "defaults.via = 'hill'").defaults.via == ("hill",)
+    assert read(tmp_path, "defaults.via = ['hill', 'udp']").defaults.via == ("hill", "udp")
+    assert read(tmp_path, FOCAL_DEFAULTS__VIA="hill,udp").defaults.via == ("hill", "udp")
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("1", True), ("yes", True), ("FALSE", False), ("0", False)]
+)
+def test_a_switch_reads_the_usual_words(tmp_path: Path, text: str, value: bool) -> None:
+    assert read(tmp_path, FOCAL_DEFAULTS__PLAY=text).defaults.play is value
+
+
+def test_a_link_is_a_url_with_options(tmp_path: Path) -> None:
+    text = "[links.hill]\nurl = 'udp://hill:5000?listen=5001'\nlisten = 6001\nloud = true"
+    url = read(tmp_path, text).links["hill"].address(no_default)
+    assert url == "udp://hill:5000?listen=6001&loud=true"
+
+
+@pytest.mark.parametrize(
+    ("options", "url"),
+    [
+        ({"host": "::1", "port": 5000, "listen": 5001}, "udp://[::1]:5000?listen=5001"),
+        ({"host": "hill", "path": "a room"}, "udp://hill/a%20room"),
+        ({"port": 5000}, "udp://localhost:5000"),
+        ({"path": "/media/stick"}, "udp:/media/stick"),
+        ({"preset": "LONG_FAST"}, "udp://by-default?preset=LONG_FAST"),
+    ],
+)
+def test_a_link_is_a_scheme_with_its_parts(options: dict[str, str | int], url: str) -> None:
+    assert LinkSettings("hill", None, "udp", options).address(no_default) == url
+
+
+def test_the_environment_sets_one_option_of_a_link(tmp_path: Path) -> None:
+    text = "[links.My-Hill]\nurl = 'udp://hill:5000'"
+    settings = read(tmp_path, text, FOCAL_LINKS__MY_HILL__LISTEN="7")
+    assert settings.links["My-Hill"].address(no_default) == "udp://hill:5000?listen=7"
+
+
+def test_the_environment_makes_a_link(tmp_path: Path) -> None:
+    settings = read(tmp_path, FOCAL_LINKS__HILL__URL="file:in")
+    assert settings.links["hill"].address(no_default) == "file:in"
+
+
+def test_other_variables_of_ours_are_left_alone(tmp_path: Path) -> None:
+    assert read(tmp_path, FOCAL_HOME="/somewhere", FOCAL_SOAK="300", PATH="/bin") == Settings()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("defaults.qualty = 'c2'", "did you mean 'quality'?"),
+        ("[default]\nvia = 'hill'", "did you mean 'defaults'?"),
+        ("spool.durability = 'powr'", "did you mean 'power'?"),
+        ("defaults.wait = 'deliverd'", "did you mean 'delivered'?"),
+        ("defaults.lifetime = 'long'", "lifetime is a number, not 'long'"),
+        ("defaults.lifetime = true", "lifetime is a number, not True"),
+        ("defaults.lifetime = 700000", "at most 604800 s (7 days)"),
+        ("defaults.play = 'perhaps'", "play is true or false"),
+        ("defaults.name = 5", "name is a text"),
+        ("defaults.name = ''", "a display name has 1 to"),
+        ("defaults = 5", "a table is wanted here"),
+        ("[links.hill]\nloss = 1", "say either url or scheme"),
+        ("[links.hill]\nurl = 'udp://a:1'\nscheme = 'udp'", "say either url or scheme"),
+        ("[links.hill]\nurl = 'udp://a:1'\nlisten = [1]", "listen is a text, a number"),
+        ("[links.hill]\nurl = 5", "url is a text"),
+        ("defaults = [", "is not TOML"),
+    ],
+)
+def test_a_slip_in_the_file_is_one_line_that_says_what_was_meant(
+    tmp_path: Path, text: str, said: str
+) -> None:
+    assert said in refusal(tmp_path, text)
+
+
+@pytest.mark.parametrize(
+    ("variable", "said"),
+    [
+        ("FOCAL_DEFAULTS__QUALTY", "did you mean 'quality'?"),
+        ("FOCAL_DEFAULT__QUALITY", "did you mean 'defaults'?"),
+        ("FOCAL_DEFAULTS_QUALITY", "FOCAL_DEFAULTS__QUALITY"),
+        ("FOCAL_LINKS__HILL", "FOCAL_LINKS__NAME__OPTION"),
+        ("FOCAL_LINKS__HIL__LOSS", "did you mean 'hill'?"),
+    ],
+)
+def test_a_slip_in_the_environment_is_one_line_that_says_what_was_meant(
+    tmp_path: Path, variable: str, said: str
+) -> None:
+    assert said in refusal(tmp_path, "links.hill.url = 'udp://a:1'", **{variable: "x"})
+
+
+def test_a_file_that_is_no_text_is_told(tmp_path: Path) -> None:
+    (tmp_path / "focal.toml").write_bytes(b"\xff\xfe")
+    with pytest.raises(SettingsError, match="is not TOML"):
+        Settings.read([tmp_path], {})
