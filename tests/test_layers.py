@@ -39,6 +39,7 @@ CORE_THAT_ACTS = {
     "focal.core.desk",
     "focal.core.mailbox",
     "focal.core.node",
+    "focal.core.rack",
     "focal.core.runtime",
 }
 ACTING = {"asyncio", "socket", "threading", "time", "subprocess", "selectors", "concurrent"}
@@ -50,6 +51,7 @@ HOMES = {
     "numpy": ("core/", "plugins/codecs/", "plugins/sources/", "sinks/", "focal/"),
     "platformdirs": ("focal/home.py",),
     "pluggy": ("plugins/__init__.py", "plugins/hookspecs.py", "plugins/manager.py"),
+    "pytest": ("focal/testing/",),
     "pycodec2": ("plugins/codecs/codec2.py",),
     "rich": ("focal/cli/",),
     "sounddevice": ("plugins/sources/microphone.py", "sinks/speaker.py"),
