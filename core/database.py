@@ -10,12 +10,13 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, TypeVar
 
 from .errors import SpoolError
+from .message import MessageId
 
 T = TypeVar("T")
 Row: TypeAlias = tuple[Any, ...]
@@ -95,21 +96,15 @@ class Database:
 
     def run(self, sql: str, *args: object) -> int:
         """Execute a statement that writes; return how many rows it touched."""
-        return self._told(lambda: self._connection.execute(sql, args).rowcount)
+        return self._write(sql, args).rowcount
 
     def insert(self, sql: str, *args: object) -> int:
         """Execute an INSERT; return the new row's number."""
-        return self._told(lambda: self._connection.execute(sql, args).lastrowid) or 0
+        return self._write(sql, args).lastrowid or 0
 
-    @contextmanager
-    def transaction(self) -> Generator[None]:
+    def transaction(self) -> AbstractContextManager[None]:
         """Do all that follows or none of it; within another one, be part of that."""
-        if self._inside:
-            yield
-            return
-        with self._locked():
-            self._check_version()
-            yield
+        return _PART if self._inside else self._checked()
 
     def apply(self, ops: Sequence[Callable[[], object]]) -> list[object | Exception]:
         """Do several things in one transaction, each wholly or not at all.
@@ -129,16 +124,22 @@ class Database:
         return int(self.rows("PRAGMA data_version")[0][0])
 
     def _attempt(self, op: Callable[[], object]) -> object | Exception:
-        self.rows("SAVEPOINT op")
+        self._write("SAVEPOINT op", ())
         try:
             result = op()
         except Exception as error:
             if not self._connection.in_transaction:  # SQLite gave up the whole batch
                 raise SpoolError(str(error)) from error
-            self.rows("ROLLBACK TO op")
+            self._write("ROLLBACK TO op", ())
             result = error
-        self.rows("RELEASE op")
+        self._write("RELEASE op", ())
         return result
+
+    @contextmanager
+    def _checked(self) -> Generator[None]:
+        with self._locked():
+            self._check_version()
+            yield
 
     @contextmanager
     def _locked(self) -> Generator[None]:
@@ -152,17 +153,30 @@ class Database:
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
 
+    def _write(self, sql: str, args: tuple[object, ...]) -> sqlite3.Cursor:
+        """Execute a statement inside a transaction; as ``_told``, on the way of every message."""
+        if not self._connection.in_transaction:
+            raise self._failed()
+        try:
+            return self._connection.execute(sql, args)
+        except sqlite3.Error as error:
+            raise self._translated(error) from error
+
     def _told(self, work: Callable[[], T]) -> T:
         """Do some work of SQLite's; what the user can mend becomes a SpoolError."""
         if self._inside and not self._connection.in_transaction:
-            # Without this a statement after a failure would be a transaction of its own.
-            raise SpoolError(f"{self.path}: the transaction failed; nothing of it was kept")
+            raise self._failed()
         try:
             return work() if self._inside else _patiently(work)
         except sqlite3.Error as error:
-            if _code(error) not in _LINES:
-                raise
-            raise SpoolError(_line(error, self.path)) from error
+            raise self._translated(error) from error
+
+    def _failed(self) -> SpoolError:
+        """Say that SQLite ended the transaction; one more statement would be one of its own."""
+        return SpoolError(f"{self.path}: the transaction failed; nothing of it was kept")
+
+    def _translated(self, error: sqlite3.Error) -> Exception:
+        return SpoolError(_line(error, self.path)) if _code(error) in _LINES else error
 
     def _prepare(self, durability: Durability) -> None:
         # Where the file system has no WAL, SQLite keeps its rollback journal: slower, as safe.
@@ -248,6 +262,17 @@ class Database:
             self._told(lambda sql=statement: connection.execute(sql))
 
 
+def number_of(id: MessageId) -> int:
+    """Return a message's id as one of SQLite's integers, which have a sign."""
+    number = id.origin << 32 | id.sequence
+    return number - (1 << 64) if number >> 63 else number
+
+
+def id_from(number: int) -> MessageId:
+    """Return the message id that ``number_of`` made a number of."""
+    return MessageId(number >> 32 & 0xFFFFFFFF, number & 0xFFFFFFFF)
+
+
 def _plain(path: Path) -> sqlite3.Connection:
     return sqlite3.connect(path, isolation_level=None)
 
@@ -287,6 +312,7 @@ def _line(error: sqlite3.Error, path: Path) -> str:
     return _LINES.get(_code(error), "cannot open {path}: {error}").format(path=path, error=error)
 
 
+_PART = nullcontext()
 _BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_PROTOCOL)
 _LOCKED = "{path}: another process has kept it locked too long; end that one and try again"
 _LINES = {

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from .database import Database, Row
+from .database import Database, Row, id_from, number_of
 from .errors import SpoolError
 from .link import Address
 from .message import Kind, Message, MessageId, check_of
@@ -178,16 +178,18 @@ class Inbox:
         with self._db.transaction():
             known = self._twins(parsed.id)
             if tag in known:
-                self._keep(parsed.id, tag, keeps)
+                if keeps:
+                    self._keep(parsed.id, tag)
                 return Delivered(False, known[tag])
             twin = 1 + max(known.values(), default=-1)
             if twin > MAX_TWIN:
                 return Delivered(False, -1)
             self._make_room(len(message))
             row = self._db.insert(
-                "INSERT INTO inbox (origin, sequence, twin, tag, message, link, peer, received_at,"
-                " replayed, keeps) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                *(*_key(parsed.id), twin, tag, message, link, peer, at, replayed, keeps),
+                "INSERT INTO inbox (id, twin, tag, link, peer, received_at, replayed, keeps,"
+                " unfinished, message) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                *(number_of(parsed.id), twin, tag, link, peer, at, replayed, keeps),
+                *(len(set(sinks)), message),
             )
             if not keeps:
                 until = max(parsed.expires_at(at), at) + _DAY
@@ -199,6 +201,11 @@ class Inbox:
         """Tell whether the message with this id and check came before."""
         return tag in self._twins(id)
 
+    def knows_tag(self, origin: int, tag: int) -> bool:
+        """Tell whether a message of this origin with this check came before (not when dropped)."""
+        rows = self._db.rows("SELECT 1 FROM seen WHERE pool = ? AND tag = ? LIMIT 1", origin, tag)
+        return bool(rows)
+
     def turns(self, sinks: Sequence[str], *, limit: int = -1) -> list[Turn]:
         """Return what is pending for these sinks, oldest first."""
         return self._turns(TurnState.PENDING, sinks, limit)
@@ -207,6 +214,7 @@ class Inbox:
         """Give more sinks a turn with a message: those of a process that did not receive it."""
         with self._db.transaction():
             self._enlist(entry.row, sinks)
+            self._recount(entry.row)
 
     def begin_turn(self, id: MessageId, twin: int, sink: str) -> bool:
         """Mark a turn before the sink speaks; False: it is not, or no more, pending.
@@ -217,7 +225,7 @@ class Inbox:
             return 0 < self._db.run(
                 "UPDATE turn SET state = 'playing' WHERE sink = ? AND state = 'pending'"
                 f" AND message = {_ROW}",
-                *(sink, *_key(id), twin),
+                *(sink, number_of(id), twin),
             )
 
     def end_turn(
@@ -235,8 +243,10 @@ class Inbox:
             self._db.run(
                 "UPDATE turn SET state = ?, file = ?, problem = ? WHERE sink = ?"
                 f" AND message = {_ROW}",
-                *(state.value, file, problem, sink, *_key(id), twin),
+                *(state.value, file, problem, sink, number_of(id), twin),
             )
+            for (row,) in self._db.rows(f"SELECT {_ROW}", number_of(id), twin):
+                self._recount(row)
 
     def cut_off(self, sinks: Sequence[str]) -> list[Turn]:
         """Mark and return the turns that a crash cut off; they are never played by themselves.
@@ -248,7 +258,7 @@ class Inbox:
             for turn in found:
                 self._db.run(
                     f"UPDATE turn SET state = 'cut off' WHERE sink = ? AND message = {_ROW}",
-                    *(turn.sink, *_key(turn.id), turn.twin),
+                    *(turn.sink, number_of(turn.id), turn.twin),
                 )
         return found
 
@@ -268,7 +278,7 @@ class Inbox:
 
     def find(self, id: MessageId) -> list[Entry]:
         """Return the messages with this id: none, one, or with its twins up to five."""
-        rows = self._db.rows(f"{_ENTRIES} AND origin = ? AND sequence = ? ORDER BY twin", *_key(id))
+        rows = self._db.rows(f"{_ENTRIES} AND id = ? ORDER BY twin", number_of(id))
         return [self._entry(row) for row in rows]
 
     def drop(self, id: MessageId) -> None:
@@ -292,19 +302,17 @@ class Inbox:
     def _twins(self, id: MessageId) -> dict[int, int]:
         """Return the twin number of each check that is known under an id."""
         rows = self._db.rows(
-            "SELECT tag, twin FROM seen WHERE origin = ? AND sequence = ? UNION ALL"
-            " SELECT tag, twin FROM inbox WHERE origin = ? AND sequence = ?",
-            *(*_key(id), *_key(id)),
+            "SELECT tag, twin FROM seen WHERE id = ?1 UNION ALL"
+            " SELECT tag, twin FROM inbox WHERE id = ?1",
+            number_of(id),
         )
         return {tag: twin for tag, twin in rows}
 
-    def _keep(self, id: MessageId, tag: int, keeps: bool) -> None:
-        if keeps:
-            self._db.run(
-                "UPDATE inbox SET keeps = 1 WHERE origin = ? AND sequence = ? AND tag = ?"
-                " AND NOT keeps",
-                *(*_key(id), tag),
-            )
+    def _keep(self, id: MessageId, tag: int) -> None:
+        self._db.run(
+            "UPDATE inbox SET keeps = 1 WHERE id = ? AND tag = ? AND NOT keeps",
+            *(number_of(id), tag),
+        )
 
     def _enlist(self, row: int, sinks: Sequence[str]) -> None:
         for sink in sinks:
@@ -312,6 +320,13 @@ class Inbox:
                 "INSERT OR IGNORE INTO turn (message, sink, state) VALUES (?, ?, 'pending')",
                 *(row, sink),
             )
+
+    def _recount(self, row: int) -> None:
+        self._db.run(
+            "UPDATE inbox SET unfinished = (SELECT count(*) FROM turn WHERE message = inbox.row"
+            " AND state IN ('pending', 'playing', 'cut off')) WHERE row = ?",
+            row,
+        )
 
     def _make_room(self, size: int) -> None:
         while self._is_full(size):
@@ -348,15 +363,13 @@ class Inbox:
 
     def _see(self, id: MessageId, tag: int, twin: int, until: float, pool: int) -> None:
         self._db.run(
-            "INSERT INTO seen (origin, sequence, tag, twin, pool, until) VALUES (?, ?, ?, ?, ?, ?)",
-            *(*_key(id), tag, twin, pool, until),
+            "INSERT INTO seen (id, tag, twin, pool, until) VALUES (?, ?, ?, ?, ?)",
+            *(number_of(id), tag, twin, pool, until),
         )
-        excess = self._seen(pool) - self._bounds.seen_of_origin
-        if excess > 0:
-            self._db.run(f"{_FORGET} WHERE pool = ? ORDER BY row LIMIT ?)", pool, excess)
-        excess = self._seen(_ALL) - self._bounds.seen
-        if excess > 0:
-            self._db.run(f"{_FORGET} ORDER BY row LIMIT ?)", excess)
+        for _ in range(self._seen(pool) - self._bounds.seen_of_origin):
+            self._db.run(f"{_FORGET_OLDEST} WHERE pool = ?)", pool)
+        for _ in range(self._seen(_ALL) - self._bounds.seen):
+            self._db.run(f"{_FORGET_OLDEST})")
 
     def _seen(self, pool: int) -> int:
         return int(self._db.rows("SELECT messages FROM tally WHERE pool = ?", pool)[0][0])
@@ -364,15 +377,15 @@ class Inbox:
     def _turns(self, state: TurnState, sinks: Sequence[str], limit: int) -> list[Turn]:
         marks = ", ".join("?" * len(sinks))
         rows = self._db.rows(
-            "SELECT origin, sequence, twin, sink, inbox.message, link, peer, received_at, replayed"
+            "SELECT id, twin, sink, inbox.message, link, peer, received_at, replayed"
             " FROM turn JOIN inbox ON inbox.row = turn.message"
             f" WHERE state = '{state}' AND sink IN ({marks}) ORDER BY inbox.row, sink LIMIT ?",
             *sinks,
             limit,
         )
         return [
-            Turn(MessageId(origin, sequence), twin, sink, message, link, peer, at, bool(replayed))
-            for origin, sequence, twin, sink, message, link, peer, at, replayed in rows
+            Turn(id_from(number), twin, sink, message, link, peer, at, bool(replayed))
+            for number, twin, sink, message, link, peer, at, replayed in rows
         ]
 
     def _entry(self, row: Row) -> Entry:
@@ -399,15 +412,10 @@ class Inbox:
         )
 
 
-_ROW = "(SELECT row FROM inbox WHERE origin = ? AND sequence = ? AND twin = ?)"
-_FORGET = "DELETE FROM seen WHERE row IN (SELECT row FROM seen"
+_ROW = "(SELECT row FROM inbox WHERE id = ? AND twin = ?)"
+_FORGET_OLDEST = "DELETE FROM seen WHERE row = (SELECT min(row) FROM seen"
 _ENTRIES = """
-SELECT row, twin, (SELECT count(*) FROM inbox AS others
-        WHERE others.origin = inbox.origin AND others.sequence = inbox.sequence),
+SELECT row, twin, (SELECT count(*) FROM inbox AS others WHERE others.id = inbox.id),
     message, link, peer, received_at, replayed, keeps
 FROM inbox WHERE message IS NOT NULL
 """
-
-
-def _key(id: MessageId) -> tuple[int, int]:
-    return id.origin, id.sequence

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import AsyncIterator
 from typing import Generic, TypeVar
 
 from .errors import TransportError
@@ -70,6 +71,15 @@ class Mailbox(Generic[T]):
                 self._forget(waiter)
                 raise
         return self._items.popleft()
+
+    async def __aiter__(self) -> AsyncIterator[T]:
+        """Yield items until the end, and then stop, whatever the end was."""
+        while self._items or self._end is None:
+            try:
+                item = await self.get()
+            except TransportError:
+                return
+            yield item
 
     def _forget(self, waiter: asyncio.Future[None]) -> None:
         if waiter in self._waiters:

@@ -29,7 +29,7 @@ from __future__ import annotations
 import struct
 import zlib
 from bisect import bisect_left
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from typing import Final
 
@@ -175,6 +175,10 @@ class Message:
             out += bytes((len(name),)) + name
         return out
 
+    def addressed_to(self, origin: int) -> Message:
+        """Return the same message for one node; only before it was first sent."""
+        return replace(self, destination=origin)
+
     def expires_at(self, received_at: float) -> float:
         """Return the Unix time after which nobody waits for it; sealed ones after 7 days."""
         if self.kind is Kind.SEALED:
@@ -216,7 +220,8 @@ def _open(id: MessageId, destination: int | None, trusted: bool, body: bytes) ->
     """Read the inner part of a message that is not sealed."""
     if len(body) < _INNER.size:
         raise FrameError("message ends within its inner head")
-    first, codec, sent_at, code = _INNER.unpack_from(body)
+    fields: tuple[int, int, int, int] = _INNER.unpack_from(body)
+    first, codec, sent_at, code = fields
     if first & ~(_KIND | _SERIES | _NAME) or first & _KIND > Kind.RECEIPT:
         raise FrameError(f"message kind {first:#04x} is of a later version")
     if code >= len(LIFETIMES):

@@ -7,16 +7,22 @@ changes the state of an outgoing message is in this file.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
-from .database import Database, Row
-from .errors import SpoolError
+from .database import Database, Row, id_from, number_of
+from .errors import FrameError, SpoolError
 from .events import Progress, State
-from .link import Address
-from .message import Kind, Message, MessageId, id_of
+from .journal import Journal
+from .leg import Leg, LegSpec
+from .message import Kind, MessageId, id_of, is_message
 
 _WEEK = 7 * 86_400.0
 _CONFIRMED = {State.DELIVERED: 1, State.PLAYED: 2}
+_LEGS = """
+SELECT id, message, kind, link, name, address, state, attempts, next_index, queued_at,
+    expires_at, priority, reason, until, sent, done, wants_destination
+FROM leg JOIN outbox USING (id)
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,65 +46,6 @@ class OutboxBounds:
     age: float = _WEEK
 
 
-@dataclass(frozen=True, slots=True)
-class LegSpec:
-    """A link that shall carry a message.
-
-    Args:
-        link: its canonical key (``Transport.key``).
-        name: what the user calls it.
-        to: whom on that link, in its own spelling; None is everyone, or whoever the message's
-            destination is.
-    """
-
-    link: str
-    name: str
-    to: Address | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Leg:
-    """A message on its way over one link.
-
-    Args:
-        id: the message's.
-        message: its bytes.
-        kind: what it is.
-        link: the link's canonical key.
-        name: what the user calls the link.
-        to: whom on that link the sender asked for, in its spelling.
-        state: how far it is.
-        attempts: bursts begun since it was queued or retried.
-        next_index: the symbol that the next burst begins with.
-        queued_at: Unix seconds.
-        expires_at: when its lifetime ends; infinity where it does not.
-        priority: higher goes first.
-        reason: why it waits, was refused, or is unknown.
-        until: until when it waits, Unix seconds, where that is known.
-        sent: some of it went out, now or before a retry.
-        done: nothing more is to be done for it.
-        wants_destination: its destination is not known yet, so it must not go out.
-    """
-
-    id: MessageId
-    message: bytes = field(repr=False)
-    kind: Kind
-    link: str
-    name: str
-    to: Address | None
-    state: State
-    attempts: int
-    next_index: int
-    queued_at: float
-    expires_at: float
-    priority: int
-    reason: str | None
-    until: float | None
-    sent: bool
-    done: bool
-    wants_destination: bool
-
-
 class Outbox:
     """The messages to send; ``Spool.outbox``.
 
@@ -110,12 +57,14 @@ class Outbox:
         self._db = database
         self._unix = unix
         self._bounds = bounds
+        self._journal = Journal(database, bounds.events, bounds.all_events)
 
     def put(
         self,
         message: bytes,
         legs: Sequence[LegSpec],
         *,
+        kind: Kind,
         expires_at: float,
         priority: int = 0,
         wants_destination: bool = False,
@@ -125,6 +74,7 @@ class Outbox:
         Args:
             message: a whole message's bytes.
             legs: the links that shall carry it, each at most once.
+            kind: what it is.
             expires_at: Unix seconds; infinity for links that keep what they carry.
             priority: higher goes first.
             wants_destination: hold it back until ``rewrite`` gives it its destination.
@@ -134,60 +84,46 @@ class Outbox:
             SpoolError: the outbox is full, or other bytes have this id.
             ValueError: no legs.
         """
-        kind, id = Message.from_bytes(message).kind, id_of(message)
+        id = _id_of(message)
         if not legs:
             raise ValueError("a message without a leg would wait for ever")
+        number = number_of(id)
         with self._db.transaction():
-            row = self._known(id, message)
-            if row is None:
-                self._make_room(len(message))
-                row = self._db.insert(
-                    "INSERT INTO outbox (origin, sequence, message, kind, wants_destination,"
-                    " priority, queued_at, expires_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                    id.origin,
-                    id.sequence,
-                    message,
-                    kind,
-                    wants_destination,
-                    priority,
-                    self._unix(),
-                    expires_at,
-                )
-            else:
-                self._reopen(id, {leg.link for leg in legs})
+            # One statement looks at the bounds and inserts: this is the way of every message.
+            if not self._db.run(
+                "INSERT OR IGNORE INTO outbox SELECT ?, ?, ?, ?, ?, ?, NULL, ? FROM total"
+                " WHERE what = 'outbox' AND messages < ? AND bytes + ? <= ?",
+                *(number, int(kind), int(wants_destination), priority, self._unix(), expires_at),
+                *(message, self._bounds.messages, len(message), self._bounds.size),
+            ):
+                self._put_again(id, message, {leg.link for leg in legs})
             for leg in legs:
                 self._db.run(
-                    "INSERT OR IGNORE INTO leg (message, link, name, address, state)"
-                    " VALUES (?, ?, ?, ?, ?)",
-                    row,
-                    leg.link,
-                    leg.name,
-                    leg.to,
-                    State.QUEUED.value,
+                    "INSERT OR IGNORE INTO leg (id, link, name, address, state)"
+                    " VALUES (?, ?, ?, ?, 'queued')",
+                    *(number, leg.link, leg.name, leg.to),
                 )
         return id
 
     def waiting(self, link: str, *, limit: int = -1) -> list[Leg]:
         """Return the unfinished legs of a link (its key) in sending order, at most ``limit``."""
         return self._legs(
-            "WHERE leg.link = ? AND leg.done = 0"
-            " ORDER BY priority DESC, queued_at, outbox.row LIMIT ?",
-            link,
-            limit,
+            "WHERE link = ? AND done = 0 ORDER BY priority DESC, queued_at, id LIMIT ?",
+            *(link, limit),
         )
 
     def find(self, id: MessageId) -> list[Leg]:
         """Return the legs of a message, none if it is not known here."""
-        return self._legs("WHERE origin = ? AND sequence = ? ORDER BY leg.row", *_key(id))
+        return self._legs("WHERE id = ? ORDER BY link", number_of(id))
 
     def legs(self, *, all: bool = False) -> list[Leg]:
         """Return the legs of every unfinished message, oldest first; ``all``: history too."""
-        return self._legs("WHERE ? OR done_at IS NULL ORDER BY queued_at, leg.row", all)
+        return self._legs("WHERE ? OR done_at IS NULL ORDER BY queued_at, id, link", all)
 
     def dead(self) -> list[Leg]:
         """Return the legs that ended refused, expired or unknown, oldest first."""
         return self._legs(
-            "WHERE leg.done AND leg.state IN (?, ?, ?) ORDER BY queued_at, leg.row",
+            "WHERE done AND state IN (?, ?, ?) ORDER BY queued_at, id, link",
             *(state.value for state in State if state.final),
         )
 
@@ -201,13 +137,9 @@ class Outbox:
         with self._db.transaction():
             touched = self._db.run(
                 "UPDATE leg SET attempts = ?, next_index = ?, sent = 1"
-                " WHERE link = ? AND done = 0 AND message ="
-                " (SELECT row FROM outbox WHERE origin = ? AND sequence = ?"
-                "  AND NOT wants_destination)",
-                attempts,
-                next_index,
-                link,
-                *_key(id),
+                " WHERE id = ? AND link = ? AND done = 0 AND NOT EXISTS"
+                " (SELECT 1 FROM outbox WHERE outbox.id = leg.id AND wants_destination)",
+                *(attempts, next_index, number_of(id), link),
             )
             if not touched:
                 raise SpoolError(f"message {id} is not to be sent on {link} any more, or not yet")
@@ -243,22 +175,18 @@ class Outbox:
             The event, its link as the user calls it; None if no such leg is here (any more).
         """
         with self._db.transaction():
-            legs = [leg for leg in self._brief(id) if link in (None, leg[1])]
+            legs = [leg for leg in self._brief(id) if link in (None, leg[0])]
             if not legs:
                 return None
-            for row, _, _, old in legs:
+            for key, _, old in legs:
                 self._db.run(
                     "UPDATE leg SET state = ?, reason = ?, until = ?, done = max(done, ?)"
-                    " WHERE row = ?",
-                    _later(State(old), state).value,
-                    reason,
-                    until,
-                    done,
-                    row,
+                    " WHERE id = ? AND link = ?",
+                    *(_later(State(old), state).value, reason, until, done, number_of(id), key),
                 )
-            name = None if link is None else legs[0][2]
+            name = None if link is None else legs[0][1]
             event = Progress(state, id, name, by, at, reason, until)
-            self._tell(event)
+            self._journal.add(event)
             if done:
                 self._finish(id, at)
         return event
@@ -271,18 +199,14 @@ class Outbox:
             SpoolError: some of it went out already, or it is not here.
             ValueError: the bytes have another id.
         """
-        kind = Message.from_bytes(message).kind
-        if id_of(message) != id:
+        if _id_of(message) != id:
             raise ValueError(f"the bytes of message {id_of(message)} for {id}")
         with self._db.transaction():
             if any(leg.sent for leg in self._must_find(id)):
                 raise SpoolError(f"message {id} has gone out already; its bytes cannot change")
             self._db.run(
-                "UPDATE outbox SET message = ?, kind = ?, wants_destination = 0"
-                " WHERE origin = ? AND sequence = ?",
-                message,
-                kind,
-                *_key(id),
+                "UPDATE outbox SET message = ?, wants_destination = 0 WHERE id = ?",
+                *(message, number_of(id)),
             )
 
     def expire(self, now: float) -> list[Leg]:
@@ -292,7 +216,7 @@ class Outbox:
             The legs that ended by it, as they are now.
         """
         with self._db.transaction():
-            due = self._legs("WHERE leg.done = 0 AND done_at IS NULL AND expires_at <= ?", now)
+            due = self._legs("WHERE done = 0 AND done_at IS NULL AND expires_at <= ?", now)
             return [self._expire(leg, now) for leg in due]
 
     def next_expiry(self) -> float | None:
@@ -315,16 +239,17 @@ class Outbox:
             SpoolError: there is nothing to retry, its lifetime has ended, or the outbox is full.
         """
         with self._db.transaction():
-            legs = [leg for leg in self._must_find(id) if _retriable(leg, link)]
-            if not legs:
-                raise SpoolError(f"message {id} has nothing to retry{f' on {link}' * bool(link)}")
-            if legs[0].expires_at <= self._unix():
+            legs = self._must_find(id)
+            again = [leg for leg in legs if _retriable(leg, link)]
+            if not again:
+                raise SpoolError(
+                    f"message {id} has nothing to retry{f' on {link}' if link else ''}"
+                )
+            if again[0].expires_at <= self._unix():
                 raise SpoolError(f"the lifetime of message {id} has ended; send it anew")
-            if all(leg.done for leg in self.find(id)):
-                self._unfinish(legs[0])
-            for leg in legs:
-                self._queue(leg)
-        return [leg for leg in self.find(id) if leg.link in {old.link for old in legs}]
+            if all(leg.done for leg in legs):
+                self._unfinish(again[0])
+            return [self._queue(leg) for leg in again]
 
     def drop(self, id: MessageId) -> None:
         """Give a message up and forget it; its events say so.
@@ -332,54 +257,49 @@ class Outbox:
         Raises:
             SpoolError: it is not here.
         """
+        why, at = "dropped from the outbox", self._unix()
         with self._db.transaction():
             for leg in self._must_find(id):
                 if not leg.done:
-                    why = "dropped from the outbox"
-                    self._tell(Progress(State.REFUSED, id, leg.name, None, self._unix(), why))
-            self._db.run("DELETE FROM outbox WHERE origin = ? AND sequence = ?", *_key(id))
+                    self._journal.add(Progress(State.REFUSED, id, leg.name, None, at, why))
+            self._db.run("DELETE FROM outbox WHERE id = ?", number_of(id))
 
     def events(self, id: MessageId) -> list[Progress]:
         """Return what happened to a message, oldest first, also after it was dropped."""
-        return [event for _, event in self._events("origin = ? AND sequence = ?", -1, *_key(id))]
+        return self._journal.of(id)
 
     def events_after(self, row: int, *, limit: int = 1000) -> list[tuple[int, Progress]]:
         """Return events of all messages after a row number, each with its own, oldest first."""
-        return self._events("row > ?", limit, row)
+        return self._journal.after(row, limit)
 
     def last_event(self) -> int:
         """Return the newest event's row number, 0 if there is none."""
-        return int(self._db.rows("SELECT coalesce(max(row), 0) FROM event")[0][0])
+        return self._journal.last()
 
     def purge(self, now: float) -> None:
         """Forget history and events that are too old."""
         with self._db.transaction():
             self._db.run("DELETE FROM outbox WHERE done_at <= ?", now - self._bounds.age)
-            self._db.run("DELETE FROM event WHERE at <= ?", now - self._bounds.age)
+            self._journal.forget_before(now - self._bounds.age)
 
-    def _known(self, id: MessageId, message: bytes) -> int | None:
-        found = self._db.rows(
-            "SELECT row, message FROM outbox WHERE origin = ? AND sequence = ?", *_key(id)
-        )
+    def _put_again(self, id: MessageId, message: bytes, links: set[str]) -> None:
+        """See why a message was not inserted: it is here already, or there is no room."""
+        found = self._db.rows("SELECT message FROM outbox WHERE id = ?", number_of(id))
         if not found:
-            return None
-        if found[0][1] != message:
+            self._must_fit(len(message))
+        elif found[0][0] != message:
             raise SpoolError(f"another message with the id {id} is in the outbox")
-        return int(found[0][0])
-
-    def _reopen(self, id: MessageId, links: set[str]) -> None:
-        """Make a message of history unfinished, if a link has no leg of it yet."""
-        legs = self.find(id)
-        if all(leg.done for leg in legs) and links - {leg.link for leg in legs}:
-            self._unfinish(legs[0])
+        else:
+            legs = self.find(id)
+            if all(leg.done for leg in legs) and links - {leg.link for leg in legs}:
+                self._unfinish(legs[0])
 
     def _unfinish(self, leg: Leg) -> None:
-        self._make_room(len(leg.message))
-        self._db.run(
-            "UPDATE outbox SET done_at = NULL WHERE origin = ? AND sequence = ?", *_key(leg.id)
-        )
+        """Bring a message back from history."""
+        self._must_fit(len(leg.message))
+        self._db.run("UPDATE outbox SET done_at = NULL WHERE id = ?", number_of(leg.id))
 
-    def _make_room(self, size: int) -> None:
+    def _must_fit(self, size: int) -> None:
         messages, held = self._db.rows("SELECT messages, bytes FROM total WHERE what = 'outbox'")[0]
         if messages >= self._bounds.messages or held + size > self._bounds.size:
             raise SpoolError(
@@ -387,77 +307,40 @@ class Outbox:
                 " see focal outbox list"
             )
 
-    def _queue(self, leg: Leg) -> None:
+    def _queue(self, leg: Leg) -> Leg:
         self._db.run(
-            "UPDATE leg SET state = ?, attempts = 0, done = 0, reason = NULL, until = NULL"
-            " WHERE link = ? AND message ="
-            " (SELECT row FROM outbox WHERE origin = ? AND sequence = ?)",
-            State.QUEUED.value,
-            leg.link,
-            *_key(leg.id),
+            "UPDATE leg SET state = 'queued', attempts = 0, done = 0, reason = NULL, until = NULL"
+            " WHERE id = ? AND link = ?",
+            *(number_of(leg.id), leg.link),
         )
-        self._tell(Progress(State.QUEUED, leg.id, leg.name, None, self._unix()))
+        self._journal.add(Progress(State.QUEUED, leg.id, leg.name, None, self._unix()))
+        return replace(leg, state=State.QUEUED, attempts=0, done=False, reason=None, until=None)
 
     def _expire(self, leg: Leg, now: float) -> Leg:
-        if leg.sent:
+        if leg.state in _CONFIRMED:
+            state, reason = leg.state, leg.reason
+        elif leg.sent:
             state, reason = State.UNKNOWN, "sent, but nobody confirmed it in its lifetime"
         else:
             waited = f" ({leg.reason})" if leg.reason else ""
             state, reason = State.EXPIRED, f"its lifetime ended while it waited{waited}"
-        if leg.state in _CONFIRMED:
-            state, reason = leg.state, leg.reason
         self.progress(leg.id, leg.link, state, at=now, reason=reason, done=True)
         return replace(leg, state=state, reason=reason, until=None, done=True)
 
     def _finish(self, id: MessageId, at: float) -> None:
         """Make history of a message whose legs are all done; the oldest history goes."""
         self._db.run(
-            "UPDATE outbox SET done_at = ? WHERE origin = ? AND sequence = ? AND done_at IS NULL"
-            " AND NOT EXISTS (SELECT 1 FROM leg WHERE leg.message = outbox.row AND done = 0)",
-            at,
-            *_key(id),
+            "UPDATE outbox SET done_at = ? WHERE id = ? AND done_at IS NULL"
+            " AND NOT EXISTS (SELECT 1 FROM leg WHERE leg.id = outbox.id AND done = 0)",
+            *(at, number_of(id)),
         )
         kept = self._db.rows("SELECT messages FROM total WHERE what = 'history'")[0][0]
         if kept > self._bounds.history:
             self._db.run(
-                "DELETE FROM outbox WHERE row IN (SELECT row FROM outbox"
-                " WHERE done_at IS NOT NULL ORDER BY done_at, row LIMIT ?)",
+                "DELETE FROM outbox WHERE id IN (SELECT id FROM outbox"
+                " WHERE done_at IS NOT NULL ORDER BY done_at, id LIMIT ?)",
                 kept - self._bounds.history,
             )
-
-    def _tell(self, event: Progress) -> None:
-        key = _key(event.id)
-        row = self._db.insert(
-            "INSERT INTO event (origin, sequence, state, link, author, at, reason, until)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            *key,
-            event.state.value,
-            event.link,
-            event.by,
-            event.at,
-            event.reason,
-            event.until,
-        )
-        self._db.run(
-            "DELETE FROM event WHERE origin = ? AND sequence = ? AND row <="
-            " (SELECT row FROM event WHERE origin = ? AND sequence = ?"
-            "  ORDER BY row DESC LIMIT 1 OFFSET ?)",
-            *key,
-            *key,
-            self._bounds.events,
-        )
-        self._db.run("DELETE FROM event WHERE row <= ?", row - self._bounds.all_events)
-
-    def _events(self, where: str, limit: int, *args: object) -> list[tuple[int, Progress]]:
-        return [
-            (row, Progress(State(state), MessageId(origin, sequence), *rest))
-            for row, state, origin, sequence, *rest in self._db.rows(
-                "SELECT row, state, origin, sequence, link, author, at, reason, until FROM event"
-                f" WHERE {where} ORDER BY row LIMIT ?",
-                *args,
-                limit,
-            )
-        ]
 
     def _must_find(self, id: MessageId) -> list[Leg]:
         legs = self.find(id)
@@ -466,29 +349,24 @@ class Outbox:
         return legs
 
     def _brief(self, id: MessageId) -> list[Row]:
-        return self._db.rows(
-            "SELECT leg.row, leg.link, leg.name, leg.state FROM leg"
-            " JOIN outbox ON outbox.row = leg.message"
-            " WHERE origin = ? AND sequence = ? ORDER BY leg.row",
-            *_key(id),
-        )
+        """Return link, name and state of a message's legs, without its bytes."""
+        return self._db.rows("SELECT link, name, state FROM leg WHERE id = ?", number_of(id))
 
-    def _legs(self, where: str, *args: object) -> list[Leg]:
-        return [_leg(row) for row in self._db.rows(f"{_LEGS} {where}", *args)]
+    def _legs(self, which: str, *args: object) -> list[Leg]:
+        return [_leg(row) for row in self._db.rows(f"{_LEGS} {which}", *args)]
 
 
-_LEGS = """
-SELECT origin, sequence, outbox.message, kind, link, name, address, state, attempts, next_index,
-    queued_at, expires_at, priority, reason, until, sent, done, wants_destination
-FROM leg JOIN outbox ON outbox.row = leg.message
-"""
+def _id_of(message: bytes) -> MessageId:
+    if not is_message(message):
+        raise FrameError("these are not the bytes of a message")
+    return id_of(message)
 
 
 def _leg(row: Row) -> Leg:
-    origin, sequence, message, kind, link, name, to, state, *rest = row
-    attempts, index, queued, expires, priority, reason, until, sent, done, wants = rest
+    number, message, kind, link, name, to, state, attempts, index, *rest = row
+    queued, expires, priority, reason, until, sent, done, wants = rest
     return Leg(
-        id=MessageId(origin, sequence),
+        id=id_from(number),
         message=message,
         kind=Kind(kind),
         link=link,
@@ -506,10 +384,6 @@ def _leg(row: Row) -> Leg:
         done=bool(done),
         wants_destination=bool(wants),
     )
-
-
-def _key(id: MessageId) -> tuple[int, int]:
-    return id.origin, id.sequence
 
 
 def _later(old: State, new: State) -> State:

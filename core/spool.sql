@@ -1,6 +1,7 @@
 -- The spool, version 1: what one node has to send, what it was sent, and whom it knows.
--- One file, shared by every process of a home. A message's id is (origin, sequence); its tag is
--- its check, so (origin, sequence, tag) are certain bytes. Times are Unix seconds.
+-- One file, shared by every process of a home. A message's id is one signed integer of 64 bits, its
+-- origin above its sequence; its tag is its check, so (id, tag) are certain bytes. Times are Unix
+-- seconds.
 
 CREATE TABLE node (
     one INTEGER PRIMARY KEY CHECK (one = 1),
@@ -21,17 +22,14 @@ INSERT INTO total VALUES
 -- The outbox: a message, and one leg for each link that shall carry it.
 
 CREATE TABLE outbox (
-    row INTEGER PRIMARY KEY,
-    origin INTEGER NOT NULL,
-    sequence INTEGER NOT NULL,
-    message BLOB NOT NULL,
+    id INTEGER PRIMARY KEY,
     kind INTEGER NOT NULL,
     wants_destination INTEGER NOT NULL,
     priority INTEGER NOT NULL,
     queued_at REAL NOT NULL,
     expires_at REAL NOT NULL,
     done_at REAL,                        -- NULL while a leg is unfinished; then it is history
-    UNIQUE (origin, sequence)
+    message BLOB NOT NULL
 );
 CREATE INDEX outbox_due ON outbox (expires_at) WHERE done_at IS NULL;
 CREATE INDEX outbox_done ON outbox (done_at) WHERE done_at IS NOT NULL;
@@ -52,8 +50,7 @@ CREATE TRIGGER outbox_moved AFTER UPDATE OF message, done_at ON outbox BEGIN
 END;
 
 CREATE TABLE leg (
-    row INTEGER PRIMARY KEY,
-    message INTEGER NOT NULL REFERENCES outbox ON DELETE CASCADE,
+    id INTEGER NOT NULL REFERENCES outbox ON DELETE CASCADE,
     link TEXT NOT NULL,                  -- the link's canonical key
     name TEXT NOT NULL,                  -- what the user calls it
     address TEXT,                        -- whom on that link, in its own spelling
@@ -64,14 +61,13 @@ CREATE TABLE leg (
     done INTEGER NOT NULL DEFAULT 0,
     reason TEXT,
     until REAL,
-    UNIQUE (message, link)
-);
+    PRIMARY KEY (id, link)
+) WITHOUT ROWID;
 CREATE INDEX leg_waiting ON leg (link) WHERE done = 0;
 
 CREATE TABLE event (
     row INTEGER PRIMARY KEY AUTOINCREMENT,  -- never used again: readers remember how far they are
-    origin INTEGER NOT NULL,
-    sequence INTEGER NOT NULL,
+    id INTEGER NOT NULL,
     state TEXT NOT NULL,
     link TEXT,
     author INTEGER,
@@ -79,24 +75,23 @@ CREATE TABLE event (
     reason TEXT,
     until REAL
 );
-CREATE INDEX event_of ON event (origin, sequence);
+CREATE INDEX event_of ON event (id);
 
 -- The inbox: every message once, other bytes under its id beside it, a turn for each sink.
 
 CREATE TABLE inbox (
-    row INTEGER PRIMARY KEY AUTOINCREMENT,
-    origin INTEGER NOT NULL,
-    sequence INTEGER NOT NULL,
+    row INTEGER PRIMARY KEY AUTOINCREMENT,  -- never used again, as with events
+    id INTEGER NOT NULL,
     twin INTEGER NOT NULL,               -- 0 the first of its id, 1 to 4 other bytes
     tag INTEGER NOT NULL,
-    message BLOB,                        -- NULL: dropped; the row is there to know the id
     link TEXT NOT NULL,
     peer TEXT,
     received_at REAL NOT NULL,
     replayed INTEGER NOT NULL,
     keeps INTEGER NOT NULL,              -- it came by a link that keeps: this row alone knows it
-    unfinished INTEGER NOT NULL DEFAULT 0,  -- turns still to come or cut off
-    UNIQUE (origin, sequence, twin)
+    unfinished INTEGER NOT NULL,         -- turns still to come or cut off
+    message BLOB,                        -- NULL: dropped; the row is there to know the id
+    UNIQUE (id, twin)
 );
 CREATE INDEX inbox_spent ON inbox (row) WHERE unfinished = 0 AND message IS NOT NULL;
 CREATE INDEX inbox_dropped ON inbox (row) WHERE message IS NULL;
@@ -124,45 +119,27 @@ CREATE TABLE turn (
     problem TEXT,
     PRIMARY KEY (message, sink)
 ) WITHOUT ROWID;
-CREATE INDEX turn_unfinished ON turn (sink, message)
-    WHERE state IN ('pending', 'playing', 'cut off');
-
-CREATE TRIGGER turn_in AFTER INSERT ON turn BEGIN
-    UPDATE inbox SET unfinished = unfinished + (new.state IN ('pending', 'playing', 'cut off'))
-    WHERE row = new.message;
-END;
-CREATE TRIGGER turn_moved AFTER UPDATE OF state ON turn BEGIN
-    UPDATE inbox SET unfinished = unfinished
-        + (new.state IN ('pending', 'playing', 'cut off'))
-        - (old.state IN ('pending', 'playing', 'cut off'))
-    WHERE row = new.message;
-END;
-CREATE TRIGGER turn_out AFTER DELETE ON turn BEGIN
-    UPDATE inbox SET unfinished = unfinished - (old.state IN ('pending', 'playing', 'cut off'))
-    WHERE row = old.message;
-END;
+CREATE INDEX turn_open ON turn (sink, message) WHERE state IN ('pending', 'playing');
 
 -- What was delivered before, also when its inbox row is gone.
 
 CREATE TABLE seen (
-    row INTEGER PRIMARY KEY AUTOINCREMENT,  -- its age
-    origin INTEGER NOT NULL,
-    sequence INTEGER NOT NULL,
+    row INTEGER PRIMARY KEY,             -- its age
+    id INTEGER NOT NULL,
     tag INTEGER NOT NULL,
     twin INTEGER NOT NULL,
     pool INTEGER NOT NULL,               -- whom the bound counts it for: the origin, -1 foreign
     until REAL NOT NULL,
-    UNIQUE (origin, sequence, tag)
+    UNIQUE (id, tag)
 );
-CREATE INDEX seen_pool ON seen (pool, row);
-CREATE INDEX seen_until ON seen (until);
+CREATE INDEX seen_pool ON seen (pool);
 
 CREATE TABLE tally (pool INTEGER PRIMARY KEY, messages INTEGER NOT NULL);  -- -2 is all pools
 INSERT INTO tally VALUES (-2, 0);
 
 CREATE TRIGGER seen_in AFTER INSERT ON seen BEGIN
-    INSERT OR IGNORE INTO tally VALUES (new.pool, 0);
-    UPDATE tally SET messages = messages + 1 WHERE pool IN (new.pool, -2);
+    INSERT INTO tally VALUES (new.pool, 1), (-2, 1)
+    ON CONFLICT DO UPDATE SET messages = messages + 1;
 END;
 CREATE TRIGGER seen_out AFTER DELETE ON seen BEGIN
     UPDATE tally SET messages = messages - 1 WHERE pool IN (old.pool, -2);

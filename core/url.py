@@ -6,7 +6,8 @@ and, for a name that nobody knows, which known one is nearest.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from difflib import get_close_matches
 from typing import TypeVar
 from urllib.parse import SplitResult, parse_qsl
@@ -96,6 +97,15 @@ def authority(url: SplitResult, default_port: int | None = None) -> tuple[str, i
     if not port:
         raise ValueError("the port is missing: 1 to 65535")
     return url.hostname, port
+
+
+@contextmanager
+def written(how: str) -> Generator[None]:
+    """Add to any ValueError inside how such a link is written (``udp://HOST:PORT``)."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"{error}; such a link is written {how}") from error
 
 
 def _number(

@@ -107,6 +107,14 @@ class Met:
 
 
 @dataclass(frozen=True, slots=True)
+class Greeted:
+    """An origin answered our hello with this nonce."""
+
+    nonce: int
+    origin: int
+
+
+@dataclass(frozen=True, slots=True)
 class Asked:
     """Somebody polls for a message that we do not hold: was it committed before?
 
@@ -117,7 +125,7 @@ class Asked:
     peer: Address | None
 
 
-Effect: TypeAlias = Arrived | Confirmed | GaveUp | Met | Asked
+Effect: TypeAlias = Arrived | Confirmed | GaveUp | Met | Greeted | Asked
 
 
 @dataclass(slots=True)
@@ -199,6 +207,11 @@ class Conversation:
     def flying(self, tag: int) -> bool:
         """Whether the message with this tag is on its way and not confirmed."""
         return tag in self._flights and not self._flights[tag].confirmed
+
+    def next_index(self, tag: int) -> int | None:
+        """Return the index that follows what was begun of a message; None if it is not flying."""
+        flight = self._flights.get(tag)
+        return flight.next_index if flight else None
 
     def loss(self, to: Address | None) -> Loss:
         """Return what is known of the loss towards an address."""
@@ -330,6 +343,8 @@ class Conversation:
                 self._hear_poll(frame, peer, now, effects)
             case Hello():
                 self._hear_hello(frame, peer, now)
+                if not frame.question:
+                    effects.append(Greeted(frame.nonce, frame.speaker))
         return effects
 
     def _hear_data(

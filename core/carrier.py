@@ -1,0 +1,105 @@
+"""What carries messages over one open link, after the outbox and the protocol decide.
+
+The law of this module: it decides nothing about repairs and timers (``framing.peer`` does) and
+keeps nothing (the spool does); it moves bytes between a link, a conversation and the hub.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from abc import ABC, abstractmethod
+from collections.abc import Coroutine
+from typing import Any
+
+from .draft import assumed_loss
+from .errors import FrameError, SpoolError
+from .framing.pace import Pace
+from .hub import Arrival, Hub
+from .link import Limits, Link
+from .message import MessageId
+
+WINDOW = 16
+"""Messages on their way at once on a link whose airtime is free."""
+
+COMMITTING = 256
+"""Messages that may wait for their commit at once; beyond, the link is read no further."""
+
+GIVE_UP = 12
+"""Consecutive silences that end a message in ``unknown`` where airtime is dear."""
+
+
+class Carrier(ABC):
+    """Serves one link of a node, each time that it is open.
+
+    Args:
+        hub: the node's middle.
+        name: what the user calls the link.
+        key: its canonical key.
+    """
+
+    def __init__(self, hub: Hub, name: str, key: str) -> None:
+        self.hub = hub
+        self.name = name
+        self.key = key
+        self._wake = asyncio.Event()
+        self._look = True
+        self._committing = asyncio.Semaphore(COMMITTING)
+        self._group: asyncio.TaskGroup
+
+    def wake(self) -> None:
+        """There may be something new in the outbox."""
+        self._look = True
+        self._wake.set()
+
+    @abstractmethod
+    async def serve(self, link: Link) -> None:
+        """Move messages until cancelled; raises LinkLost when the link breaks."""
+
+    @property
+    @abstractmethod
+    def busy(self) -> bool:
+        """Whether something of ours is on its way and not confirmed."""
+
+    @abstractmethod
+    def drop(self, id: MessageId, tag: int) -> None:
+        """A message is not to be sent any more."""
+
+    async def _wait(self, seconds: float | None) -> None:
+        """Wait until somebody calls ``wake`` or the time is over."""
+        if seconds is not None and seconds <= 0:
+            await asyncio.sleep(0)
+        else:
+            try:
+                async with asyncio.timeout(seconds):
+                    await self._wake.wait()
+            except TimeoutError:
+                pass
+        self._wake.clear()
+
+    async def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        """Let a commit run beside the reading of the link, but not too many."""
+        await self._committing.acquire()
+        task = self._group.create_task(work)
+        task.add_done_callback(lambda _: self._committing.release())
+
+    async def _accept(self, data: bytes, arrival: Arrival) -> bool:
+        try:
+            return await self.hub.accept(data, arrival)
+        except FrameError as error:
+            self.hub.stranger(self.name, error)
+        except SpoolError as error:
+            self.hub.trouble(self.name, f"not accepted, and so not confirmed: {error}")
+        return False
+
+
+def pace_of(limits: Limits, hub: Hub) -> Pace:
+    """Return the timing of a link as its limits tell it."""
+    costs = limits.airtime(limits.size, None) is not None
+    return Pace(
+        airtime=(lambda n: limits.airtime(n, None) or 0.0) if costs else None,
+        slot=limits.slot,
+        shared=limits.shared,
+        assumed_loss=assumed_loss(limits),
+        give_up=GIVE_UP if costs else None,
+        random=hub.random,
+    )

@@ -1,0 +1,343 @@
+"""Messages over datagram links: frames between a link, its conversation and the hub.
+
+The law of this module: it decides nothing about repairs and timers (``framing.peer`` does) and
+keeps nothing (the spool does).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+from .carrier import GIVE_UP, WINDOW, Carrier, pace_of
+from .draft import BLIND_LOSS, blind_parity, padded_size
+from .errors import FrameError, PacketTooBig, SpoolError, TooLong
+from .events import State
+from .framing import frame as frames
+from .framing.frame import Verdict
+from .framing.peer import (
+    Arrived,
+    Asked,
+    Confirmed,
+    Conversation,
+    Effect,
+    GaveUp,
+    Greeted,
+    Met,
+    Out,
+)
+from .framing.split import Splitter
+from .hub import Arrival, Hub
+from .link import Address, Link, Packet, Refused
+from .message import Message, MessageId, check_of, destination_of
+from .outbox import Leg
+
+RETRY_DESTINATION = 10.0
+"""Seconds after which an address that does not answer is asked again who is there."""
+
+
+@dataclass(slots=True)
+class _Sending:
+    """A leg in flight."""
+
+    leg: Leg
+    recorded: int
+    attempts: int
+    sent: bool
+
+
+class DatagramCarrier(Carrier):
+    """Serves a datagram link: frames, by the peer protocol."""
+
+    def __init__(self, hub: Hub, name: str, key: str) -> None:
+        super().__init__(hub, name, key)
+        self._link: Link
+        self._talk: Conversation | None = None
+        self._sending: dict[int, _Sending] = {}
+        self._asked: dict[Address, float] = {}
+        self._nonces: dict[int, Address] = {}
+
+    @property
+    def busy(self) -> bool:
+        return bool(self._sending) or self._look
+
+    @property
+    def talk(self) -> Conversation:
+        """The conversation on the link that is open."""
+        assert self._talk is not None
+        return self._talk
+
+    def drop(self, id: MessageId, tag: int) -> None:
+        if self._talk is not None:
+            self._talk.abandon(tag)
+        self._sending.pop(tag, None)
+        self.wake()
+
+    async def serve(self, link: Link) -> None:
+        limits = link.limits
+        self._link = link
+        self._talk = Conversation(
+            self.name,
+            self.hub.origin,
+            pace_of(limits, self.hub),
+            self.hub.assembler,
+            replies=limits.replies,
+        )
+        self._sending.clear()
+        self._look = True
+        if limits.replies and limits.airtime(limits.size, None) is None:
+            self._talk.hello(self.hub.random.getrandbits(32))  # who waits for us need not wait on
+        async with asyncio.TaskGroup() as self._group:
+            self._group.create_task(self._read(), name=f"read {self.name}")
+            self._group.create_task(self._reports(), name=f"reports {self.name}")
+            self._group.create_task(self._write(), name=f"write {self.name}")
+
+    # In
+
+    async def _read(self) -> None:
+        while True:
+            packet = await self._link.receive()
+            try:
+                frame = frames.unpack(packet.data)
+            except FrameError as error:
+                self.hub.stranger(self.name, error)
+                continue
+            now = self.hub.runtime.now()
+            for effect in self.talk.hear(frame, packet.peer, now):
+                await self._on(effect, packet)
+            self._wake.set()
+
+    async def _reports(self) -> None:
+        async for report in self._link.reports():
+            if isinstance(report, Refused):
+                self.hub.trouble(self.name, report.reason)
+
+    async def _on(self, effect: Effect, packet: Packet | None) -> None:
+        match effect:
+            case Arrived():
+                await self._spawn(self._commit(effect, packet))
+            case Confirmed():
+                await self._spawn(self._confirmed(effect))
+            case GaveUp(tag):
+                await self._spawn(self._gave_up(tag))
+            case Asked():
+                await self._spawn(self._asked_for(effect))
+            case Met(origin, peer):
+                await self._spawn(self._met(origin, peer))
+            case Greeted(nonce, origin):
+                if (address := self._nonces.pop(nonce, None)) is not None:
+                    await self._spawn(self._met(origin, address))
+
+    async def _commit(self, arrived: Arrived, packet: Packet | None) -> None:
+        complete = arrived.complete
+        arrival = Arrival(
+            self.name,
+            self.key,
+            complete.via.peer,
+            complete.hops,
+            replayed=packet.replayed if packet else False,
+            keeps=self._link.limits.keeps,
+            confirmed=not complete.hops or not self._link.limits.replies,
+        )
+        if not await self._accept(complete.message, arrival):
+            return
+        if packet is not None:
+            packet.ack()
+        self._confirm(complete.message, complete.via.peer)
+
+    def _confirm(self, message: bytes, peer: Address | None) -> None:
+        to_all = destination_of(message)[1] is None
+        now = self.hub.runtime.now()
+        tag = check_of(message)
+        self.talk.committed(tag, Verdict.DELIVERED, now, to_all=to_all, peer=peer)
+        self._wake.set()
+
+    async def _asked_for(self, asked: Asked) -> None:
+        """Somebody polls for what this process knows nothing of; the spool may."""
+        poll, inbox = asked.poll, self.hub.desk.spool.inbox
+        known = await self.hub.desk.do(lambda: inbox.knows_tag(poll.speaker, poll.tag))
+        now = self.hub.runtime.now()
+        if known:
+            to_all = poll.destination == 0
+            self.talk.committed(poll.tag, Verdict.DELIVERED, now, to_all=to_all, peer=asked.peer)
+        else:
+            self.talk.lacking(poll, asked.peer, now)
+        self._wake.set()
+
+    async def _met(self, origin: int, peer: Address) -> None:
+        """An origin spoke: remember where, and free what waited to know who is there."""
+        spool, at = self.hub.desk.spool, self.hub.runtime.unix()
+        await self.hub.desk.do(lambda: spool.peers.learn(origin, self.key, peer, None, at))
+        if peer not in self._asked:
+            return
+        del self._asked[peer]
+        for leg in await self.hub.desk.do(lambda: spool.outbox.waiting(self.key)):
+            if leg.wants_destination and leg.to == peer:
+                await self._address(leg, origin)
+        self.wake()
+
+    async def _address(self, leg: Leg, origin: int) -> None:
+        message = Message.from_bytes(leg.message).addressed_to(origin).to_bytes()
+        await self.hub.desk.do(lambda: self.hub.desk.spool.outbox.rewrite(leg.id, message))
+
+    async def _confirmed(self, effect: Confirmed) -> None:
+        sending = self._sending.pop(effect.tag, None)
+        if sending is None:
+            return
+        states = {
+            Verdict.DELIVERED: State.DELIVERED,
+            Verdict.CUSTODY: State.SENT,
+            Verdict.REFUSED: State.REFUSED,
+        }
+        state, reason = states[effect.verdict], None
+        if state is State.REFUSED:
+            reason = "the far end refused it"
+        await self.hub.progress(
+            sending.leg.id, self.key, state, by=effect.by, reason=reason, done=True
+        )
+        self.wake()
+
+    async def _gave_up(self, tag: int) -> None:
+        sending = self._sending.pop(tag, None)
+        if sending is not None:
+            reason = f"nobody confirmed it, {GIVE_UP} times asked"
+            await self.hub.progress(
+                sending.leg.id, self.key, State.UNKNOWN, reason=reason, done=True
+            )
+        self.wake()
+
+    # Out
+
+    async def _write(self) -> None:
+        while True:
+            if self._look:
+                self._look = False
+                await self._fill()
+            out = self.talk.take(self.hub.runtime.now())
+            for effect in self.talk.effects():
+                await self._on(effect, None)
+            if out is not None:
+                await self._send(out)
+            else:
+                deadline = self.talk.next_deadline()
+                wait = None if deadline is None else deadline - self.hub.runtime.now()
+                await self._wait(self._soonest(wait))
+
+    def _soonest(self, wait: float | None) -> float | None:
+        """Return when to look again: at the protocol's time, or to ask again who is there."""
+        if not self._asked:
+            return wait
+        again = min(self._asked.values()) + RETRY_DESTINATION - self.hub.runtime.now()
+        if again <= 0:
+            self._look = True
+        return max(0.0, again) if wait is None else min(wait, max(0.0, again))
+
+    async def _fill(self) -> None:
+        """Take messages from the outbox until the window is full."""
+        window = 1 if self.talk.pace.airtime else WINDOW
+        free = window - len(self._sending)
+        if free <= 0:
+            return
+        outbox = self.hub.desk.spool.outbox
+        limit = window + len(self._sending) + len(self._asked) + 1
+        for leg in await self.hub.desk.do(lambda: outbox.waiting(self.key, limit=limit)):
+            if len(self._sending) >= window:
+                return
+            if leg.wants_destination:
+                await self._ask_who(leg)
+            elif check_of(leg.message) not in self._sending:
+                await self._begin(leg)
+
+    async def _ask_who(self, leg: Leg) -> None:
+        """Ask an address whose origin we do not know; until it answers, the message waits."""
+        if leg.to is None or (len(self._asked) >= WINDOW and leg.to not in self._asked):
+            return
+        now = self.hub.runtime.now()
+        asked = self._asked.get(leg.to)
+        if asked is not None and now < asked + RETRY_DESTINATION:
+            return
+        self._asked[leg.to] = now
+        nonce = self.hub.random.getrandbits(32)
+        self._nonces = {n: a for n, a in self._nonces.items() if a != leg.to} | {nonce: leg.to}
+        self.talk.hello(nonce, leg.to)
+        if asked is None:
+            reason = f"asking who is at {leg.to}"
+            await self.hub.progress(leg.id, self.key, State.QUEUED, reason=reason)
+
+    async def _begin(self, leg: Leg) -> None:
+        limits, now = self._link.limits, self.hub.runtime.now()
+        destination = destination_of(leg.message)[1]
+        to = await self._address_of(destination) if destination is not None else None
+        try:
+            splitter = Splitter.of(leg.message, limits.mtu(to))
+        except TooLong as error:
+            await self.hub.progress(leg.id, self.key, State.REFUSED, reason=str(error), done=True)
+            return
+        tag = check_of(leg.message)
+        resumed = leg.sent and limits.replies and leg.next_index > 0
+        self._sending[tag] = _Sending(leg, leg.next_index, leg.attempts, sent=resumed)
+        if resumed:
+            self.talk.resume(splitter, now, destination=destination, to=to, first=leg.next_index)
+            return
+        extra = None if limits.replies else blind_parity(splitter.cut.k, BLIND_LOSS)
+        self.talk.begin(splitter, now, destination=destination, to=to, extra=extra)
+        self.hub.hooks.framed(Message.from_bytes(leg.message), splitter.cut.k + (extra or 0))
+        await self.hub.progress(leg.id, self.key, State.ON_AIR)
+
+    async def _address_of(self, origin: int) -> Address | None:
+        peers = self.hub.desk.spool.peers
+        return await self.hub.desk.do(lambda: peers.address_of(origin, self.key))
+
+    async def _send(self, out: Out) -> None:
+        sending = self._sending.get(out.tag) if out.flight else None
+        if sending is not None and not await self._recorded(out.tag, sending):
+            return
+        limits = self._link.limits
+        data, length = out.data, padded_size(len(out.data), limits, out.to)
+        if length > len(data):
+            data = frames.pad(data, length)
+        try:
+            await self._link.send(data, to=out.to)
+        except PacketTooBig:
+            await self._too_big(out, sending)
+            return
+        self.hub.runtime.mark("frame-sent")
+        ended = self.talk.sent(out, self.hub.runtime.now())
+        if ended and sending is not None and not sending.sent:
+            await self._burst_is_out(out.tag, sending)
+
+    async def _recorded(self, tag: int, sending: _Sending) -> bool:
+        """Write down the next index before the burst that ends there; False: it was dropped."""
+        index = self.talk.next_index(tag)
+        if index is None or index == sending.recorded:
+            return True
+        sending.recorded, sending.attempts = index, sending.attempts + 1
+        outbox, leg = self.hub.desk.spool.outbox, sending.leg
+        try:
+            await self.hub.desk.do(
+                lambda: outbox.burst(leg.id, self.key, attempts=sending.attempts, next_index=index)
+            )
+        except SpoolError as error:
+            self.hub.trouble(self.name, error)
+            self.drop(leg.id, tag)
+            return False
+        self.hub.runtime.mark("burst-recorded")
+        return True
+
+    async def _burst_is_out(self, tag: int, sending: _Sending) -> None:
+        sending.sent = True
+        done = not self._link.limits.replies
+        await self.hub.progress(sending.leg.id, self.key, State.SENT, done=done)
+        self.hub.runtime.mark("burst-sent")
+        self.hub.hooks.sent(Message.from_bytes(sending.leg.message), self.name)
+        if done:
+            self._sending.pop(tag, None)
+            self.wake()
+
+    async def _too_big(self, out: Out, sending: _Sending | None) -> None:
+        """The link's MTU shrank while a message was on its way: cut it anew."""
+        self.talk.sent(out, self.hub.runtime.now())
+        if sending is not None:
+            self.talk.abandon(out.tag)
+            del self._sending[out.tag]
+            self.wake()

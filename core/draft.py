@@ -1,0 +1,168 @@
+"""What is to be said, before it is a message; and what it costs.
+
+The law of this module: pure functions from drafts and limits to messages, frames and bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from .envelope import Envelope
+from .framing.pace import parity_to_all
+from .framing.split import MAX_DATAGRAM, Splitter, redundancy
+from .link import Address, Limits
+from .message import (
+    MAX_NAME,
+    MAX_PAYLOAD,
+    Kind,
+    Message,
+    MessageId,
+    Series,
+    Speech,
+    lifetime_for,
+)
+
+LIFETIME = 86_400.0
+"""Seconds that a message lives where nothing else is asked for."""
+
+HEAD = 27 + 1 + MAX_NAME
+"""The most bytes a message has beside its payload: head, series, sender name and check."""
+
+BLIND_LOSS = 0.1
+BLIND_TARGET = 0.99
+"""Where nothing comes back, so much is sent that at this loss this share of messages arrives."""
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """Something to say.
+
+    Args:
+        kind: voice, text or data.
+        parts: the payloads; more than one make a series of messages.
+        codec: of voice.
+        to: an origin (``~1a2b3c4d``), a known name or a link's address; None is everyone.
+        lifetime: seconds; rounded up to what the wire has, 7 days at most.
+        priority: higher goes first.
+    """
+
+    kind: Kind
+    parts: tuple[bytes, ...] = field(repr=False)
+    codec: int = 0
+    to: str | None = None
+    lifetime: float = LIFETIME
+    priority: int = 0
+
+    @classmethod
+    def text(cls, text: str, *, to: str | None = None, lifetime: float = LIFETIME) -> Draft:
+        """Say a text."""
+        return cls(Kind.TEXT, (text.encode(),), to=to, lifetime=lifetime)
+
+    @classmethod
+    def voice(
+        cls, speech: Sequence[Speech], *, to: str | None = None, lifetime: float = LIFETIME
+    ) -> Draft:
+        """Say what was encoded; more than one piece make a series."""
+        parts = tuple(piece.payload for piece in speech)
+        return cls(Kind.VOICE, parts, speech[0].codec, to=to, lifetime=lifetime)
+
+
+def messages_of(
+    draft: Draft,
+    ids: Sequence[MessageId],
+    *,
+    sent_at: float,
+    clock_trusted: bool = True,
+    destination: int | None = None,
+    sender: str | None = None,
+) -> list[Message]:
+    """Return the messages of a draft, one for each part and id."""
+    count = len(draft.parts)
+    return [
+        Message(
+            id,
+            draft.kind,
+            part,
+            draft.codec,
+            int(sent_at),
+            lifetime_for(draft.lifetime),
+            destination,
+            sender,
+            Series(index, count) if count > 1 else None,
+            clock_trusted,
+        )
+        for index, (id, part) in enumerate(zip(ids, draft.parts, strict=True))
+    ]
+
+
+def room(limits: Sequence[Limits]) -> int:
+    """Return the most bytes of payload that a message may have to go on all of these links."""
+    most = MAX_PAYLOAD
+    for limit in limits:
+        if limit.kind == "datagram":
+            most = min(most, MAX_DATAGRAM - HEAD, 127 * (limit.mtu(None) - 8) - HEAD)
+        else:
+            most = min(most, limit.mtu(None) - HEAD - 512)  # 512: the envelope and a long route
+    return max(0, most)
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """What a message costs on a link, the first burst of it.
+
+    Args:
+        frames: packets.
+        air_bytes: bytes of those packets.
+        airtime: seconds that they hold the channel, None where that is free.
+    """
+
+    frames: int
+    air_bytes: int
+    airtime: float | None
+
+
+def blind_parity(k: int, loss: float) -> int:
+    """Return the frames of parity that are promised where nothing comes back."""
+    return redundancy(k, max(loss, BLIND_LOSS), BLIND_TARGET)
+
+
+def price(message: bytes, limits: Limits, *, to: Address | None = None, to_all: bool) -> Price:
+    """Return what sending a message costs on a link, if nothing is lost.
+
+    Raises:
+        TooLong: the link cannot carry it.
+    """
+    if limits.kind == "message":
+        packets = [Envelope(message).to_bytes()]
+    else:
+        splitter = Splitter.of(message, limits.mtu(to))
+        extra = 0
+        if not limits.replies:
+            extra = blind_parity(splitter.cut.k, BLIND_LOSS)
+        elif to_all:
+            extra = parity_to_all(assumed_loss(limits))
+        packets = splitter.frames(range(splitter.cut.k + extra))
+    sizes = [padded_size(len(packet), limits, to) for packet in packets]
+    times = [limits.airtime(size, to) for size in sizes]
+    known = [time for time in times if time is not None]
+    airtime = sum(known) if len(known) == len(times) else None
+    return Price(len(packets), sum(sizes), airtime)
+
+
+def assumed_loss(limits: Limits) -> float:
+    """Return the loss that is reckoned with before any was measured."""
+    return BLIND_LOSS if limits.airtime(limits.size, None) is not None else 0.0
+
+
+def padded_size(size: int, limits: Limits, to: Address | None) -> int:
+    """Return the length, at least ``size``, that costs the least airtime (design: padding)."""
+    least = limits.airtime(size, to)
+    if least is None or limits.kind == "message":
+        return size
+    best = size
+    for longer in range(size + 1, min(limits.mtu(to), size + 255) + 1):
+        cost = limits.airtime(longer, to)
+        if cost is not None and cost < least:
+            best, least = longer, cost
+    return best

@@ -1,0 +1,254 @@
+"""What the parts of a node share: the spool's desk, the assembler, hooks and events.
+
+The law of this module: a message that came in is committed here and nowhere else, whatever link
+brought it; what was committed is told to hooks, sinks and subscribers, in this order.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from .desk import Desk
+from .errors import FrameError, LinkClosed
+from .events import NodeEvent, State, Trouble
+from .framing.assemble import Assembler
+from .inbox import Delivered
+from .link import Address
+from .mailbox import Mailbox
+from .message import Event, Kind, Message, MessageId, Receipt
+from .outbox import LegSpec
+from .receipts import receipt_for
+from .runtime import Runtime
+
+if TYPE_CHECKING:
+    from .audio import Clip
+
+logger = logging.getLogger("focal.node")
+
+BACKLOG = 10_000
+"""Events kept for a subscriber that does not read; beyond, the oldest go."""
+
+
+class Hooks(Protocol):
+    """How plugins see what passes; none of these raises."""
+
+    def encoded(self, message: Message, /) -> None: ...
+    def framed(self, message: Message, frames: int, /) -> None: ...
+    def sent(self, message: Message, link: str, /) -> None: ...
+    def received(self, message: Message, link: str, /) -> None: ...
+    def decoded(self, message: Message, clip: Clip, /) -> Clip: ...
+    def played(self, message: Message, sink: str, /) -> None: ...
+
+
+class NoHooks:
+    """Nobody looks."""
+
+    def encoded(self, message: Message, /) -> None: ...
+    def framed(self, message: Message, frames: int, /) -> None: ...
+    def sent(self, message: Message, link: str, /) -> None: ...
+    def received(self, message: Message, link: str, /) -> None: ...
+    def played(self, message: Message, sink: str, /) -> None: ...
+
+    def decoded(self, message: Message, clip: Clip, /) -> Clip:
+        return clip
+
+
+class Subscription:
+    """An endless iterator of a node's events, from the moment it was made."""
+
+    def __init__(self, leave: Callable[[Subscription], None]) -> None:
+        self.mailbox: Mailbox[NodeEvent] = Mailbox(BACKLOG)
+        self._leave = leave
+
+    def __aiter__(self) -> AsyncIterator[NodeEvent]:
+        return self
+
+    async def __anext__(self) -> NodeEvent:
+        try:
+            return await self.mailbox.get()
+        except LinkClosed:
+            raise StopAsyncIteration from None
+
+    def close(self) -> None:
+        """Stop listening. Again: nothing happens."""
+        self._leave(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """How a message came.
+
+    Args:
+        link: the link's name.
+        key: its canonical key.
+        peer: who it came from, as the link spells it.
+        hops: bridges it has passed.
+        replayed: from history.
+        keeps: the link keeps what it carries.
+        confirmed: the link's own confirm reaches the author, so that no receipt is needed.
+    """
+
+    link: str
+    key: str
+    peer: Address | None
+    hops: int = 0
+    replayed: bool = False
+    keeps: bool = False
+    confirmed: bool = False
+
+
+@dataclass
+class Hub:
+    """The middle of a node."""
+
+    desk: Desk
+    runtime: Runtime
+    folder: Path
+    name: str | None
+    hooks: Hooks
+    sinks: Sequence[str]
+    random: random.Random
+    on_inbox: Callable[[Message, Delivered, Arrival], None]
+    assembler: Assembler = field(default_factory=Assembler)
+    subscribers: list[Subscription] = field(default_factory=lambda: [])
+    strangers: int = 0
+
+    @property
+    def origin(self) -> int:
+        """This node's origin."""
+        return self.desk.spool.origin
+
+    # Events
+
+    def subscribe(self) -> Subscription:
+        """Return an iterator of what happens from now on."""
+        subscription = Subscription(self._unsubscribe)
+        self.subscribers.append(subscription)
+        return subscription
+
+    def _unsubscribe(self, subscription: Subscription) -> None:
+        if subscription in self.subscribers:
+            self.subscribers.remove(subscription)
+        subscription.mailbox.fail(LinkClosed("no longer subscribed"))
+
+    def publish(self, event: NodeEvent | None) -> None:
+        """Tell everybody; None is no event."""
+        if event is not None:
+            for subscription in self.subscribers:
+                subscription.mailbox.put(event)
+
+    def trouble(self, where: str, what: object) -> None:
+        """Tell of something that stops nothing else."""
+        self.publish(Trouble(where, str(what), self.runtime.unix()))
+
+    def stranger(self, link: str, error: FrameError) -> None:
+        """Count bytes that are not ours; they are nobody's failure, so they are only logged."""
+        self.strangers += 1
+        logger.debug("%s: %s", link, error)
+
+    # Outgoing messages
+
+    async def progress(
+        self,
+        id: MessageId,
+        key: str | None,
+        state: State,
+        *,
+        by: int | None = None,
+        reason: str | None = None,
+        until: float | None = None,
+        done: bool = False,
+    ) -> None:
+        """Write down and tell how far a message of ours is."""
+        outbox, at = self.desk.spool.outbox, self.runtime.unix()
+        event = await self.desk.do(
+            lambda: outbox.progress(
+                id, key, state, at=at, by=by, reason=reason, until=until, done=done
+            )
+        )
+        self.runtime.mark("progress-written")
+        self.publish(event)
+
+    # Incoming messages
+
+    async def accept(self, data: bytes, arrival: Arrival) -> bool:
+        """Commit a message that came in.
+
+        Returns:
+            Whether it is for us and safe, now or before, so that it may be confirmed.
+
+        Raises:
+            SpoolError: it could not be committed; do not confirm it.
+        """
+        message = Message.from_bytes(data)
+        if message.id.origin == self.origin or message.destination not in (None, self.origin):
+            return False
+        if message.kind is Kind.RECEIPT:
+            await self._receipt(message, arrival)
+            return True
+        delivered = await self._deliver(data, message, arrival)
+        self.runtime.mark("inbox-committed")
+        if delivered.twin < 0:
+            self.trouble(arrival.link, f"too many different messages {message.id}: one was refused")
+            return False
+        if delivered.fresh:
+            self.hooks.received(message, arrival.link)
+            self.on_inbox(message, delivered, arrival)
+        return True
+
+    async def _deliver(self, data: bytes, message: Message, arrival: Arrival) -> Delivered:
+        spool, at = self.desk.spool, self.runtime.unix()
+        answer = not arrival.confirmed and not arrival.keeps
+
+        def op() -> Delivered:
+            delivered = spool.inbox.deliver(
+                data,
+                link=arrival.link,
+                peer=arrival.peer,
+                at=at,
+                sinks=self.sinks,
+                replayed=arrival.replayed,
+                keeps=arrival.keeps,
+            )
+            if delivered.fresh and answer:
+                self.put_receipt(message, Event.DELIVERED, arrival.link, arrival.key, at)
+            address = arrival.peer if not arrival.hops else None
+            spool.peers.learn(message.id.origin, arrival.key, address, message.sender, at)
+            return delivered
+
+        return await self.desk.do(op)
+
+    def put_receipt(self, message: Message, event: Event, link: str, key: str, at: float) -> None:
+        """Put a receipt into the outbox; part of a transaction."""
+        receipt = receipt_for(message, event, self.origin, at)
+        expires_at = receipt.expires_at(at)
+        self.desk.spool.outbox.put(
+            receipt.to_bytes(), [LegSpec(key, link)], kind=receipt.kind, expires_at=expires_at
+        )
+
+    async def _receipt(self, message: Message, arrival: Arrival) -> None:
+        """What became of a message of ours, told by a receipt."""
+        receipt = Receipt.read(message)
+        state = _STATES[receipt.event]
+        outbox, by = self.desk.spool.outbox, message.id.origin
+        legs = await self.desk.do(lambda: outbox.find(receipt.of))
+        told = await self.desk.do(lambda: outbox.events(receipt.of))
+        if any(event.state is state and event.by == by for event in told):
+            return  # the same receipt again
+        directed = any(Message.from_bytes(leg.message).destination is not None for leg in legs[:1])
+        key = None if directed else arrival.key
+        await self.progress(receipt.of, key, state, by=by, done=state is not State.SENT)
+
+
+_STATES = {
+    Event.CUSTODY: State.SENT,
+    Event.DELIVERED: State.DELIVERED,
+    Event.PLAYED: State.PLAYED,
+    Event.REFUSED: State.REFUSED,
+    Event.EXPIRED: State.EXPIRED,
+}

@@ -1,0 +1,347 @@
+"""A node: links, spool, codecs and sinks, put to work.
+
+The law of this module: a node only moves things between seams; each rule has its own object
+(``framing.peer`` repairs, ``outbox`` and ``inbox`` keep, ``turns`` plays, ``hub`` commits).
+
+::
+
+    async with Node(links=..., spool=..., codecs=..., runtime=..., folder=...) as node:
+        events = node.events()
+        [id] = await node.send(Draft.text("hello"))
+        async for event in events: ...
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Iterable, Mapping, Sequence
+from hashlib import blake2b
+from pathlib import Path
+from types import TracebackType
+
+from .carrier import Carrier
+from .custody import MessageCarrier
+from .datagrams import DatagramCarrier
+from .desk import Desk
+from .draft import Draft, messages_of
+from .errors import LinkClosed, LinkLost, SettingsError, TransportUnavailable
+from .events import LinkState, Progress, State
+from .hub import Arrival, Hooks, Hub, NoHooks, Subscription
+from .inbox import Delivered
+from .link import Address, Limits, Link, LinkContext, Transport
+from .message import Message, MessageId, check_of, origin_text
+from .outbox import LegSpec
+from .ports import Sink
+from .rack import Codecs, Rack
+from .runtime import Runtime
+from .spool import Spool
+from .turns import Turns
+
+FIRST_PAUSE = 1.0
+LONGEST_PAUSE = 60.0
+"""Seconds between attempts to open a link again: doubled each time, with jitter."""
+
+PURGE_EVERY = 3600.0
+
+HOUSEKEEPING = 60.0
+"""Seconds after which lifetimes are looked at, whatever is due."""
+
+
+class Node:
+    """One node of focal: ``async with`` opens its links and serves them until it ends.
+
+    Args:
+        links: transports by the name that the user gave them.
+        spool: the home's; the node uses it alone while it is open.
+        codecs: where decoders are found.
+        runtime: time and blocking work.
+        folder: a folder for the transports' private files.
+        sinks: each is given every message.
+        name: the display name that goes with our messages.
+        hooks: plugins that see what passes.
+        seed: of the random waits; None draws one.
+        clock_trusted: whether our wall clock can be believed.
+    """
+
+    def __init__(
+        self,
+        *,
+        links: Mapping[str, Transport],
+        spool: Spool,
+        codecs: Codecs,
+        runtime: Runtime,
+        folder: Path,
+        sinks: Sequence[Sink] = (),
+        name: str | None = None,
+        hooks: Hooks | None = None,
+        seed: int | None = None,
+        clock_trusted: bool = True,
+    ) -> None:
+        self._links = dict(links)
+        self._spool = spool
+        self._runtime = runtime
+        self._rack = Rack(codecs)
+        self._clock_trusted = clock_trusted
+        self._limits: dict[str, Limits] = {}
+        self._tasks: list[asyncio.Task[None]] = []
+        self._carriers: dict[str, Carrier] = {}
+        self._group: asyncio.TaskGroup
+        self._hub = Hub(
+            desk=Desk(spool, runtime),
+            runtime=runtime,
+            folder=folder,
+            name=name,
+            hooks=hooks or NoHooks(),
+            sinks=[sink.key for sink in sinks],
+            random=random.Random(seed),
+            on_inbox=self._on_inbox,
+        )
+        self._turns = Turns(self._hub, self._rack, sinks)
+
+    @property
+    def origin(self) -> int:
+        """This node's origin."""
+        return self._spool.origin
+
+    @property
+    def limits(self) -> Mapping[str, Limits]:
+        """What each open link carried when it was opened, by the link's name."""
+        return self._limits
+
+    def events(self) -> Subscription:
+        """Return an iterator of what happens from now on."""
+        return self._hub.subscribe()
+
+    # Life
+
+    async def __aenter__(self) -> Node:
+        """Open every link and begin to serve.
+
+        Raises:
+            TransportUnavailable: a link cannot be opened.
+        """
+        self._group = asyncio.TaskGroup()
+        await self._group.__aenter__()
+        try:
+            opened = [self._start(name, transport) for name, transport in self._links.items()]
+            for future in opened:
+                await future
+        except BaseException:
+            await self.__aexit__(None, None, None)
+            raise
+        self._tasks += [
+            self._group.create_task(self._turns.run(), name="sinks"),
+            self._group.create_task(self._keep_house(), name="housekeeping"),
+        ]
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for task in self._tasks:
+            task.cancel()
+        try:
+            if isinstance(error, asyncio.CancelledError):  # by our user, or by a task that failed
+                await self._group.__aexit__(kind, error, trace)
+            else:
+                await self._group.__aexit__(None, None, None)
+        finally:
+            await self._hub.desk.aclose()
+            self._rack.close()
+            for subscription in list(self._hub.subscribers):
+                subscription.close()
+
+    async def run(self) -> None:
+        """Serve until cancelled."""
+        await asyncio.get_running_loop().create_future()
+
+    def _start(self, name: str, transport: Transport) -> asyncio.Future[None]:
+        opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        work = self._serve(name, transport, opened)
+        self._tasks.append(self._group.create_task(work, name=f"link {name}"))
+        return opened
+
+    async def _serve(self, name: str, transport: Transport, opened: asyncio.Future[None]) -> None:
+        """Keep a link open and served; opened in one task, as contexts want it."""
+        pause = FIRST_PAUSE
+        while True:
+            reason = None
+            try:
+                async with transport.open(self._context(name)) as link:
+                    carrier = self._carrier(name, transport.key, link)
+                    pause = FIRST_PAUSE
+                    if not opened.done():
+                        opened.set_result(None)
+                    self._tell(name, True, None)
+                    await carrier.serve(link)
+            except TransportUnavailable as error:
+                if not opened.done():
+                    opened.set_exception(error)
+                    return
+                reason = str(error)
+            except BaseExceptionGroup as group:
+                reason = _why_lost(group)
+            self._tell(name, False, reason)
+            await self._runtime.sleep(pause * self._hub.random.uniform(0.5, 1.0))
+            pause = min(2 * pause, LONGEST_PAUSE)
+
+    def _context(self, name: str) -> LinkContext:
+        hub = self._hub
+        return LinkContext(self.origin, hub.name, hub.folder / _safe(name), self._runtime)
+
+    def _carrier(self, name: str, key: str, link: Link) -> Carrier:
+        self._limits[name] = link.limits
+        kind = DatagramCarrier if link.limits.kind == "datagram" else MessageCarrier
+        carrier = self._carriers.get(name)
+        if not isinstance(carrier, kind):
+            carrier = self._carriers[name] = kind(self._hub, name, key)
+        return carrier
+
+    def _tell(self, name: str, up: bool, reason: str | None) -> None:
+        self._hub.publish(LinkState(name, up, self._runtime.unix(), reason))
+
+    # Sending
+
+    async def send(self, draft: Draft, *, links: Sequence[str] | None = None) -> list[MessageId]:
+        """Put something to say into the outbox; return when it is committed there.
+
+        Args:
+            draft: what to say; several parts make a series of messages.
+            links: the names of the links that shall carry it; None is all of them.
+
+        Raises:
+            SettingsError: there is no such link, or ``to`` names more than one node.
+            SpoolError: the outbox is full, or cannot be written.
+            TooLong: a part is longer than a message may be.
+        """
+        names = list(self._links) if links is None else list(links)
+        for name in names:
+            if name not in self._links:
+                raise SettingsError(f"there is no link {name!r} here: there is {self._known()}")
+        ids = await self._hub.desk.do(lambda: self._put(draft, names))
+        self._runtime.mark("outbox-committed")
+        for id in ids:
+            event = Progress(State.QUEUED, id, None, None, self._runtime.unix())
+            self._hub.publish(event)
+        for name in names:
+            if name in self._carriers:
+                self._carriers[name].wake()
+        return ids
+
+    def _known(self) -> str:
+        return ", ".join(self._links) or "none"
+
+    def _put(self, draft: Draft, names: Sequence[str]) -> list[MessageId]:
+        """Make the messages of a draft and put them into the outbox; part of a transaction."""
+        spool, now = self._spool, self._runtime.unix()
+        ids = [MessageId(spool.origin, spool.next_sequence()) for _ in draft.parts]
+        keys = {name: self._links[name].key for name in names}
+        destination, address = _resolve(spool, draft.to, keys.values())
+        messages = messages_of(
+            draft,
+            ids,
+            sent_at=now,
+            clock_trusted=self._clock_trusted,
+            destination=destination,
+            sender=self._hub.name,
+        )
+        legs = [LegSpec(key, name, address) for name, key in keys.items()]
+        for message in messages:
+            self._hub.hooks.encoded(message)
+            spool.outbox.put(
+                message.to_bytes(),
+                legs,
+                kind=message.kind,
+                expires_at=message.expires_at(now),
+                priority=draft.priority,
+                wants_destination=address is not None,
+            )
+        return ids
+
+    async def settle(self, seconds: float) -> None:
+        """Wait until nothing of ours is on its way and unconfirmed, but so long at most."""
+        try:
+            async with asyncio.timeout(seconds):
+                while any(carrier.busy for carrier in self._carriers.values()):
+                    await self._runtime.sleep(0.01)
+        except TimeoutError:
+            pass
+
+    # What comes in, and time
+
+    def _on_inbox(self, message: Message, delivered: Delivered, arrival: Arrival) -> None:
+        self._turns.arrived(message, delivered, arrival)
+        if not self._turns.writes:
+            work = self._turns.tell(message, delivered, arrival)
+            self._group.create_task(work, name=f"tell {message.id}")
+
+    async def _keep_house(self) -> None:
+        """End what has outlived its lifetime, and forget what is old."""
+        outbox, purged = self._spool.outbox, -PURGE_EVERY
+        while True:
+            unix = self._runtime.unix()
+            for leg in await self._hub.desk.do(lambda: outbox.expire(self._runtime.unix())):
+                at, reason = self._runtime.unix(), leg.reason
+                self._hub.publish(Progress(leg.state, leg.id, leg.name, None, at, reason))
+                self._give_up(leg.name, leg.id, check_of(leg.message))
+            if self._runtime.now() - purged >= PURGE_EVERY:
+                purged = self._runtime.now()
+                await self._hub.desk.do(lambda: self._spool.purge(self._runtime.unix()))
+            due = await self._hub.desk.do(outbox.next_expiry)
+            left = HOUSEKEEPING if due is None else due - unix
+            await self._runtime.sleep(min(HOUSEKEEPING, max(0.05, left)))
+
+    def _give_up(self, name: str, id: MessageId, tag: int) -> None:
+        if name in self._carriers:
+            self._carriers[name].drop(id, tag)
+
+
+def _resolve(
+    spool: Spool, to: str | None, keys: Iterable[str]
+) -> tuple[int | None, Address | None]:
+    """Return the destination that ``to`` names, or the address whose origin is yet to be asked.
+
+    Raises:
+        SettingsError: it is no origin although it looks like one, or several nodes are called so.
+    """
+    if to is None:
+        return None, None
+    if to.startswith("~"):
+        return _origin(to), None
+    named = spool.peers.origins_named(to)
+    if len(named) > 1:
+        which = ", ".join(origin_text(origin) for origin in named)
+        raise SettingsError(f"{len(named)} nodes are called {to!r}: say which: {which}")
+    if named:
+        return named[0], None
+    for key in keys:
+        if (origin := spool.peers.origin_of(key, to)) is not None:
+            return origin, None
+    return None, to
+
+
+def _origin(text: str) -> int:
+    digits = text[1:]
+    if len(digits) != 8 or not all(c in "0123456789abcdefABCDEF" for c in digits):
+        raise SettingsError(f"{text!r} is no origin: one is written ~1a2b3c4d")
+    return int(digits, 16)
+
+
+def _safe(name: str) -> str:
+    """Return a link's name as a folder's: letters, digits and what tells names apart."""
+    plain = "".join(c if c.isascii() and c.isalnum() else "-" for c in name)[:40].strip("-")
+    return f"{plain}-{blake2b(name.encode(), digest_size=4).hexdigest()}"
+
+
+def _why_lost(group: BaseExceptionGroup[BaseException]) -> str:
+    """Return why a link was lost; raise whatever else its tasks ended with."""
+    lost, rest = group.split((LinkLost, LinkClosed))
+    if rest is not None:
+        raise rest
+    while isinstance(lost, BaseExceptionGroup):
+        lost = lost.exceptions[0]
+    return str(lost)

@@ -1,0 +1,236 @@
+"""The sinks' turns: what is in the inbox goes to every sink, each message once.
+
+The law of this module: a turn is written down before a sink speaks and after a sink has written,
+so that a crash makes no message heard twice and leaves none unwritten.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeAlias
+
+from .errors import CodecError, SinkError
+from .events import Received
+from .hub import Arrival, Hub
+from .inbox import Delivered, Turn
+from .link import Address
+from .message import Event, Kind, Message, MessageId
+from .ports import Delivery, Sink
+from .rack import Rack
+
+if TYPE_CHECKING:
+    from .audio import Clip
+
+BATCH = 16
+_Key: TypeAlias = tuple[MessageId, int]
+
+
+@dataclass(slots=True)
+class _Decoded:
+    """A message made audible, or why not."""
+
+    message: Message
+    quality: str | None = None
+    seconds: float = 0.0
+    clip: Clip | None = None
+    problem: str | None = None
+
+
+@dataclass(slots=True)
+class _Told:
+    """A message that is told of once the sinks that write have had it."""
+
+    left: set[str]
+    message: Message
+    link: str
+    peer: Address | None
+    at: float
+    file: str | None = None
+    problem: str | None = None
+
+
+@dataclass
+class Turns:
+    """Gives messages to sinks.
+
+    Args:
+        hub: the node's.
+        rack: its codecs.
+        sinks: each has a turn with every message.
+    """
+
+    hub: Hub
+    rack: Rack
+    sinks: Sequence[Sink]
+    _wake: dict[str, asyncio.Event] = field(default_factory=lambda: {})
+    _decoded: OrderedDict[_Key, asyncio.Task[_Decoded]] = field(
+        default_factory=lambda: OrderedDict()
+    )
+    _open: dict[_Key, _Told] = field(default_factory=lambda: {})
+    _keys: dict[str, str] = field(default_factory=lambda: {})
+
+    def __post_init__(self) -> None:
+        self._writing = frozenset(sink.key for sink in self.sinks if not sink.speaks)
+        self._wake = {sink.key: asyncio.Event() for sink in self.sinks}
+
+    async def run(self) -> None:
+        """Serve every sink until cancelled."""
+        speaking = [sink.key for sink in self.sinks if sink.speaks]
+        inbox = self.hub.desk.spool.inbox
+        for turn in await self.hub.desk.do(lambda: inbox.cut_off(speaking)):
+            self.hub.trouble(turn.sink, f"message {turn.id} was cut off; `focal inbox play` has it")
+        async with asyncio.TaskGroup() as group:
+            for sink in self.sinks:
+                group.create_task(self._serve(sink), name=f"sink {sink.key}")
+
+    def arrived(self, message: Message, delivered: Delivered, arrival: Arrival) -> None:
+        """A fresh message is in the inbox, with a pending turn for each sink."""
+        at = self.hub.runtime.unix()
+        told = _Told(set(self._writing), message, arrival.link, arrival.peer, at)
+        self._keys[arrival.link] = arrival.key
+        if told.left:
+            self._open[message.id, delivered.twin] = told
+        for event in self._wake.values():
+            event.set()
+
+    async def tell(self, message: Message, delivered: Delivered, arrival: Arrival) -> None:
+        """Tell of a message that no sink writes."""
+        decoded = await self._decode_once((message.id, delivered.twin), message)
+        self._publish(
+            decoded,
+            _Told(set(), message, arrival.link, arrival.peer, self.hub.runtime.unix()),
+            delivered.twin,
+        )
+
+    @property
+    def writes(self) -> bool:
+        """Whether some sink writes; then messages are told of when it has."""
+        return bool(self._writing)
+
+    async def _serve(self, sink: Sink) -> None:
+        wake, inbox = self._wake[sink.key], self.hub.desk.spool.inbox
+        while True:
+            wake.clear()
+            turns = await self.hub.desk.do(lambda: inbox.turns([sink.key], limit=BATCH))
+            for turn in turns:
+                await self._take_turn(sink, turn)
+            if not turns:
+                await wake.wait()
+
+    async def _take_turn(self, sink: Sink, turn: Turn) -> None:
+        inbox, mark = self.hub.desk.spool.inbox, self.hub.runtime.mark
+        message = Message.from_bytes(turn.message)
+        decoded = await self._decode_once((turn.id, turn.twin), message)
+        if sink.speaks and not turn.replayed and decoded.clip is not None:
+            began = await self.hub.desk.do(lambda: inbox.begin_turn(turn.id, turn.twin, sink.key))
+            mark("turn-begun")
+            if not began:
+                return
+        file, problem = await self._give(sink, turn, decoded)
+        mark("sink-done")
+        await self.hub.desk.do(
+            lambda: inbox.end_turn(turn.id, turn.twin, sink.key, file=file, problem=problem)
+        )
+        mark("turn-ended")
+        if problem is None and decoded.clip is not None:
+            self.hub.hooks.played(message, sink.key)
+            await self._played(sink, turn, message)
+        self._had(sink, turn, decoded, file, problem)
+
+    async def _give(
+        self, sink: Sink, turn: Turn, decoded: _Decoded
+    ) -> tuple[str | None, str | None]:
+        """Give a message to a sink; return the file it wrote and what went wrong."""
+        if sink.speaks and (turn.replayed or decoded.clip is None):
+            return None, decoded.problem
+        delivery = Delivery(
+            decoded.message,
+            decoded.clip,
+            decoded.quality,
+            decoded.seconds,
+            turn.link,
+            turn.peer,
+            turn.at,
+            turn.replayed,
+            turn.twin,
+        )
+        try:
+            return await sink.accept(delivery), decoded.problem
+        except SinkError as error:
+            self.hub.trouble(sink.key, error)
+            return None, str(error)
+
+    async def _played(self, sink: Sink, turn: Turn, message: Message) -> None:
+        """Tell the author that it was heard, where that costs no airtime."""
+        key = self._keys.get(turn.link)
+        if not sink.speaks or key is None or message.kind is not Kind.VOICE:
+            return
+        at = self.hub.runtime.unix()
+        await self.hub.desk.do(
+            lambda: self.hub.put_receipt(message, Event.PLAYED, turn.link, key, at)
+        )
+
+    def _had(
+        self, sink: Sink, turn: Turn, decoded: _Decoded, file: str | None, problem: str | None
+    ) -> None:
+        """Tell of a message once every sink that writes has had it."""
+        if sink.speaks:
+            return
+        key = (turn.id, turn.twin)
+        told = self._open.get(key)
+        if told is None:  # it came before this process did
+            told = _Told(set(self._writing), decoded.message, turn.link, turn.peer, turn.at)
+            self._open[key] = told
+        told.left.discard(sink.key)
+        told.file = told.file or file
+        told.problem = told.problem or problem
+        if not told.left:
+            del self._open[key]
+            self._publish(decoded, told, turn.twin)
+
+    def _publish(self, decoded: _Decoded, told: _Told, twin: int) -> None:
+        self.hub.publish(
+            Received(
+                told.message,
+                decoded.quality,
+                decoded.seconds,
+                told.link,
+                told.peer,
+                told.at,
+                told.file,
+                told.problem or decoded.problem,
+                twin,
+            )
+        )
+
+    # Decoding
+
+    async def _decode_once(self, key: _Key, message: Message) -> _Decoded:
+        """Decode a message once for all sinks that ask for it about the same time."""
+        task = self._decoded.get(key)
+        if task is None:
+            task = asyncio.create_task(self._decode(message), name=f"decode {key[0]}")
+            self._decoded[key] = task
+            while len(self._decoded) > 2 * BATCH:
+                self._decoded.popitem(last=False)
+        return await asyncio.shield(task)
+
+    async def _decode(self, message: Message) -> _Decoded:
+        if message.kind is not Kind.VOICE:
+            return _Decoded(message)
+        return await self.hub.runtime.run_blocking(lambda: self._sound(message))
+
+    def _sound(self, message: Message) -> _Decoded:
+        decoded = _Decoded(message)
+        try:
+            spec = self.rack.spec(message.codec)
+            decoded.quality = spec.name
+            decoded.seconds = spec.seconds(message.payload)
+            clip = self.rack.decode(message.codec, message.payload)
+            decoded.clip = self.hub.hooks.decoded(message, clip)
+        except CodecError as error:
+            decoded.problem = str(error)
+        return decoded
