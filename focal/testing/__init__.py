@@ -1,0 +1,10 @@
+"""What a maker of plugins tests with: contracts to subclass, and contexts to open links in.
+
+The law of this package: it needs nothing but focal.core, asks for no plugin of any test runner,
+and reaches for pytest only to skip a check that cannot be made.
+"""
+
+from ._links import FAR, NEAR, context, envelope_of
+from ._transport import TransportContract
+
+__all__ = ["FAR", "NEAR", "TransportContract", "context", "envelope_of"]

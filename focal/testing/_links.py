@@ -1,0 +1,135 @@
+"""What checks of links are made of: contexts, packets, and small acts like ``pass_on``."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import tempfile
+import time
+import tracemalloc
+from collections.abc import Awaitable, Callable, Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from typing import NoReturn
+
+from ..core.envelope import Envelope
+from ..core.link import Address, Link, LinkContext, Packet, Report, Transport
+from ..core.message import MAX_PAYLOAD, Kind, Message, MessageId
+from ..core.runtime import Runtime, virtual_runtime
+
+NEAR = 0x0A0A0A0A
+"""The origin of the node that a contract calls near; it sends."""
+FAR = 0x0B0B0B0B
+"""The origin of the node that a contract calls far; it receives, and answers where it can."""
+
+
+def context(
+    runtime: Runtime | None = None,
+    *,
+    origin: int = NEAR,
+    name: str | None = None,
+    folder: Path | None = None,
+) -> LinkContext:
+    """Return what a link is opened with: in virtual time, and without a folder yet."""
+    private = folder or Path(tempfile.gettempdir(), f"focal-testing-{os.getpid()}-{origin:08x}")
+    return LinkContext(origin, name, private, runtime or virtual_runtime())
+
+
+def envelope_of(n: int, seed: int, author: int = NEAR) -> bytes:
+    """Return an envelope of ``n`` bytes (the least there is, where that is more).
+
+    In it is a data message by ``author`` whose sequence is ``seed``.
+    """
+    inside = max(0, n - 60)
+    payload = Random(f"{seed} {n}").randbytes(min(inside, MAX_PAYLOAD))
+    message = Message(MessageId(author, seed), Kind.DATA, payload).to_bytes()
+    fill = bytes(inside - len(payload))
+    extra: dict[str, object] = {"fill": fill} if fill else {}
+    short = n - len(Envelope(message, extra=extra).to_bytes())
+    if short > 2:  # a key and a value more: so many bytes exactly
+        extra["x" * (short - 2)] = None
+    return Envelope(message, extra=extra).to_bytes()
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """Two transports that are not open yet, and what each is opened with."""
+
+    near: Transport
+    far: Transport
+    here: LinkContext
+    there: LinkContext
+
+
+def skip(reason: str) -> NoReturn:
+    """Skip the check that is running."""
+    import pytest
+
+    pytest.skip(reason)
+
+
+async def pass_on(
+    near: Link, far: Link, data: bytes, *, to: Address | None = None, ack: bool = False
+) -> Packet:
+    """Send a packet and receive it: the next one that is no history, and the same bytes."""
+    await near.send(data, to=to)
+    while (packet := await far.receive()).replayed:
+        pass
+    assert packet.data == data, f"sent {data!r}, received {packet.data!r}"
+    if ack:
+        packet.ack()
+    return packet
+
+
+async def send_all(link: Link, packets: list[bytes]) -> list[int]:
+    """Send packets one after the other and return their tickets."""
+    return [await link.send(data) for data in packets]
+
+
+async def received(link: Link, count: int) -> list[bytes]:
+    """Return the bytes of the next ``count`` packets."""
+    return [(await link.receive()).data for _ in range(count)]
+
+
+async def gathered(link: Link) -> list[Report]:
+    """Return all reports of a link, once it has ended."""
+    return [report async for report in link.reports()]
+
+
+async def step(count: int) -> None:
+    """Let everybody else go ``count`` steps."""
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+async def refuses(work: Awaitable[object], error: type[Exception]) -> None:
+    """Assert that something raises ``error``."""
+    try:
+        done = await work
+    except error:
+        return
+    raise AssertionError(f"expected {error.__name__}, got {done!r}")
+
+
+async def watch_loop(runtime: Runtime, ticks: int) -> float:
+    """Return the longest time, in seconds of the wall, that the event loop stood still."""
+    longest = 0.0
+    for _ in range(ticks):
+        before = time.perf_counter()
+        await runtime.sleep(0.01)
+        longest = max(longest, time.perf_counter() - before)
+    return longest
+
+
+@contextmanager
+def traced() -> Generator[Callable[[], int]]:
+    """Watch memory; gives a function that returns by how many bytes it has grown."""
+    gc.collect()
+    tracemalloc.start()
+    try:
+        yield lambda: (gc.collect() and 0) or tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
