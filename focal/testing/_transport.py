@@ -398,7 +398,7 @@ class TransportContract(ABC):
 
     def test_many_packets_leave_nothing_behind(self) -> None:
         async def check(near: Link, far: Link) -> None:
-            size = min(near.limits.mtu(None), 1000)
+            size = min(near.limits.mtu(None), 4000)
             await self._carry(near, far, size, range(1, 101))
             with traced() as grown:
                 await self._carry(near, far, size, range(101, 101 + self.many))
