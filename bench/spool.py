@@ -15,13 +15,13 @@ from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from focal.core.leg import LegSpec
 from focal.core.message import Kind, Message, MessageId
-from focal.core.outbox import LegSpec
 from focal.core.spool import Spool
 
 BATCH = 64
 BATCHES = 20
-ROUNDS = 3
+ROUNDS = 6
 SIZE = 500
 
 
@@ -52,8 +52,8 @@ def spooled(spool: Spool, items: list[bytes]) -> None:
     """Put them in the outbox, for one link."""
     legs = [LegSpec("mem:bench", "bench")]
     for batch in batches(items):
-        put = spool.outbox.put
-        results = spool.apply([partial(put, item, legs, expires_at=4e9) for item in batch])
+        put = partial(spool.outbox.put, legs=legs, kind=Kind.VOICE, expires_at=4e9)
+        results = spool.apply([partial(put, item) for item in batch])
         assert not any(isinstance(result, Exception) for result in results)
 
 
@@ -74,22 +74,26 @@ def seconds(work: Callable[[], None]) -> float:
 
 def bench() -> dict[str, float]:
     """Return messages a second, and the spool's share of what bare SQLite reaches."""
-    with TemporaryDirectory() as folder:
-        with closing(sqlite3.connect(Path(folder) / "bare.db", isolation_level=None)) as connection:
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        with (
+            closing(sqlite3.connect(folder / "bare.db", isolation_level=None)) as connection,
+            Spool.open(folder / "out.db", unix=time.time) as outgoing,
+            Spool.open(folder / "in.db", unix=time.time) as incoming,
+        ):
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("CREATE TABLE message (row INTEGER PRIMARY KEY, message BLOB)")
-            with Spool.open(Path(folder) / "spool.db", unix=time.time) as spool:
-                return _race(connection, spool)
+            return _race(connection, outgoing, incoming)
 
 
-def _race(connection: sqlite3.Connection, spool: Spool) -> dict[str, float]:
+def _race(connection: sqlite3.Connection, outgoing: Spool, incoming: Spool) -> dict[str, float]:
     took = {"bare": 0.0, "put": 0.0, "deliver": 0.0}
     for turn in range(ROUNDS):
         items = messages(1 + turn * BATCH * BATCHES)
         took["bare"] += seconds(partial(bare, connection, items))
-        took["put"] += seconds(partial(spooled, spool, items))
-        took["deliver"] += seconds(partial(delivered, spool, items))
+        took["put"] += seconds(partial(spooled, outgoing, items))
+        took["deliver"] += seconds(partial(delivered, incoming, items))
     number = ROUNDS * BATCH * BATCHES
     return {
         "spool_vs_sqlite": took["bare"] / took["put"],

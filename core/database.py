@@ -10,10 +10,10 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, TypeVar
+from typing import Any, Literal, NoReturn, TypeAlias, TypeVar
 
 from .errors import SpoolError
 from .message import MessageId
@@ -45,19 +45,29 @@ class Schema:
     steps: Mapping[int, str] = field(default_factory=dict[int, str], repr=False)
 
 
+class _HalfDone(Exception):
+    """An op failed that had written something, and there is no savepoint to undo it alone."""
+
+
 class Database:
     """An open file. Used by one thread at a time, not always the same one.
 
     ``rows``, ``run`` and ``insert`` execute one statement; those that write do it inside
     ``transaction``. All raise ``SpoolError`` when the disk is full, the file is read-only,
     damaged, or locked for longer than anybody should.
+
+    Attributes:
+        path: the file.
+        serial: another number in every transaction: what was read under one is stale after it.
     """
 
     def __init__(self, path: Path, connection: sqlite3.Connection, schema: Schema) -> None:
         self.path = path
+        self.serial = 0
         self._connection = connection
         self._schema = schema
         self._inside = False
+        self._last: list[Callable[[], None]] = []
 
     @classmethod
     def open(cls, path: Path, schema: Schema, *, durability: Durability = "power") -> Database:
@@ -109,31 +119,65 @@ class Database:
     def apply(self, ops: Sequence[Callable[[], object]]) -> list[object | Exception]:
         """Do several things in one transaction, each wholly or not at all.
 
+        An op may be run a second time, and only that time counts: so it must do nothing but with
+        this database. (A savepoint for each would cost more than most of what they do; so they
+        are only set where an op fails that has written something already.)
+
         Returns:
             In the place of each op what it returned, or the exception it raised: then it alone
             is undone. When the transaction itself fails, a SpoolError in every place.
         """
         try:
+            if not self._inside:
+                with suppress(_HalfDone), self.transaction():
+                    return [self._lightly(op) for op in ops]
             with self.transaction():
-                return [self._attempt(op) for op in ops]
+                return [self._carefully(op) for op in ops]
         except SpoolError as error:
             return [SpoolError(str(error)) for _ in ops]
+
+    def before_commit(self, work: Callable[[], None]) -> None:
+        """Have something done at the end of this transaction, as part of it."""
+        self._last.append(work)
 
     def data_version(self) -> int:
         """Return a number that changes when another process has committed something."""
         return int(self.rows("PRAGMA data_version")[0][0])
 
-    def _attempt(self, op: Callable[[], object]) -> object | Exception:
+    def _lightly(self, op: Callable[[], object]) -> object | Exception:
+        before = self._connection.total_changes
+        try:
+            return op()
+        except Exception as error:
+            self._must_go_on(error)
+            if self._connection.total_changes != before:
+                raise _HalfDone from error
+            return error
+
+    def _carefully(self, op: Callable[[], object]) -> object | Exception:
+        self._finish()
         self._write("SAVEPOINT op", ())
         try:
             result = op()
+            self._finish()
         except Exception as error:
-            if not self._connection.in_transaction:  # SQLite gave up the whole batch
-                raise SpoolError(str(error)) from error
+            self._must_go_on(error)
+            self._last.clear()
+            self.serial += 1
             self._write("ROLLBACK TO op", ())
             result = error
         self._write("RELEASE op", ())
         return result
+
+    def _must_go_on(self, error: Exception) -> None:
+        if not self._connection.in_transaction:  # SQLite gave up the whole batch
+            raise SpoolError(str(error)) from error
+
+    def _finish(self) -> None:
+        """Do what is to be done before a commit; what follows is as in a new transaction."""
+        while self._last:
+            self._last.pop()()
+        self.serial += 1
 
     @contextmanager
     def _checked(self) -> Generator[None]:
@@ -147,9 +191,12 @@ class Database:
         self._inside = True
         try:
             yield
-            self._told(lambda: self._connection.execute("COMMIT"))
+            self._finish()
+            self._write("COMMIT", ())
         finally:
             self._inside = False
+            self._last.clear()
+            self.serial += 1
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
 
@@ -160,7 +207,7 @@ class Database:
         try:
             return self._connection.execute(sql, args)
         except sqlite3.Error as error:
-            raise self._translated(error) from error
+            self._raise(error)
 
     def _told(self, work: Callable[[], T]) -> T:
         """Do some work of SQLite's; what the user can mend becomes a SpoolError."""
@@ -169,14 +216,16 @@ class Database:
         try:
             return work() if self._inside else _patiently(work)
         except sqlite3.Error as error:
-            raise self._translated(error) from error
+            self._raise(error)
 
     def _failed(self) -> SpoolError:
         """Say that SQLite ended the transaction; one more statement would be one of its own."""
         return SpoolError(f"{self.path}: the transaction failed; nothing of it was kept")
 
-    def _translated(self, error: sqlite3.Error) -> Exception:
-        return SpoolError(_line(error, self.path)) if _code(error) in _LINES else error
+    def _raise(self, error: sqlite3.Error) -> NoReturn:
+        if _code(error) not in _LINES:
+            raise error
+        raise SpoolError(_line(error, self.path)) from error
 
     def _prepare(self, durability: Durability) -> None:
         # Where the file system has no WAL, SQLite keeps its rollback journal: slower, as safe.
@@ -266,6 +315,11 @@ def number_of(id: MessageId) -> int:
     """Return a message's id as one of SQLite's integers, which have a sign."""
     number = id.origin << 32 | id.sequence
     return number - (1 << 64) if number >> 63 else number
+
+
+def number_in(message: bytes) -> int:
+    """Return ``number_of`` the id in a message's bytes, where it stands after magic and flags."""
+    return int.from_bytes(message[2:10], "big", signed=True)
 
 
 def id_from(number: int) -> MessageId:

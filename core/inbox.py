@@ -14,9 +14,10 @@ from .database import Database, Row, id_from, number_of
 from .errors import SpoolError
 from .link import Address
 from .message import Kind, Message, MessageId, check_of
+from .seen import Seen, Sighting
+from .total import Total
 
 _DAY = 86_400.0
-_FOREIGN, _ALL = -1, -2  # pools beside the origins
 MAX_TWIN = 4
 
 
@@ -145,6 +146,8 @@ class Inbox:
     def __init__(self, database: Database, bounds: InboxBounds) -> None:
         self._db = database
         self._bounds = bounds
+        self._total = Total(database, "inbox")
+        self._seen = Seen(database, bounds.seen, bounds.seen_of_origin)
 
     def deliver(
         self,
@@ -191,9 +194,10 @@ class Inbox:
                 *(number_of(parsed.id), twin, tag, link, peer, at, replayed, keeps),
                 *(len(set(sinks)), message),
             )
+            self._total.add(len(message))
             if not keeps:
                 until = max(parsed.expires_at(at), at) + _DAY
-                self._see(parsed.id, tag, twin, until, _FOREIGN if foreign else parsed.id.origin)
+                self._seen.add(Sighting(parsed.id, tag, twin, until), foreign=foreign)
             self._enlist(row, sinks)
         return Delivered(True, twin)
 
@@ -205,6 +209,10 @@ class Inbox:
         """Tell whether a message of this origin with this check came before (not when dropped)."""
         rows = self._db.rows("SELECT 1 FROM seen WHERE pool = ? AND tag = ? LIMIT 1", origin, tag)
         return bool(rows)
+
+    def knows_tag(self, origin: int, tag: int) -> bool:
+        """Tell whether a message of this origin with this check came lately by a live link."""
+        return self._seen.knows_tag(origin, tag)
 
     def turns(self, sinks: Sequence[str], *, limit: int = -1) -> list[Turn]:
         """Return what is pending for these sinks, oldest first."""
@@ -293,20 +301,17 @@ class Inbox:
                 raise SpoolError(f"no message {id} in the inbox")
             for entry in entries:
                 self._empty(entry.row)
+            self._total.refresh()
 
     def purge(self, now: float) -> None:
         """Forget ids whose messages nobody sends any more."""
         with self._db.transaction():
-            self._db.run("DELETE FROM seen WHERE until <= ?", now)
+            self._seen.purge(now)
 
     def _twins(self, id: MessageId) -> dict[int, int]:
         """Return the twin number of each check that is known under an id."""
-        rows = self._db.rows(
-            "SELECT tag, twin FROM seen WHERE id = ?1 UNION ALL"
-            " SELECT tag, twin FROM inbox WHERE id = ?1",
-            number_of(id),
-        )
-        return {tag: twin for tag, twin in rows}
+        rows = self._db.rows("SELECT tag, twin FROM inbox WHERE id = ?", number_of(id))
+        return self._seen.twins(id) | {tag: twin for tag, twin in rows}
 
     def _keep(self, id: MessageId, tag: int) -> None:
         self._db.run(
@@ -329,7 +334,7 @@ class Inbox:
         )
 
     def _make_room(self, size: int) -> None:
-        while self._is_full(size):
+        while not self._total.fits(size, self._bounds.messages, self._bounds.size):
             spent = self._db.rows(
                 "SELECT row, keeps FROM inbox WHERE unfinished = 0 AND message IS NOT NULL"
                 " ORDER BY row LIMIT 1"
@@ -344,10 +349,7 @@ class Inbox:
                 self._empty(row)
             else:
                 self._db.run("DELETE FROM inbox WHERE row = ?", row)
-
-    def _is_full(self, size: int) -> bool:
-        messages, held = self._db.rows("SELECT messages, bytes FROM total WHERE what = 'inbox'")[0]
-        return bool(messages >= self._bounds.messages or held + size > self._bounds.size)
+            self._total.refresh()
 
     def _empty(self, row: int) -> None:
         """Delete a message but keep the row that knows its id; the oldest such rows go."""
@@ -360,19 +362,6 @@ class Inbox:
                 " (SELECT row FROM inbox WHERE message IS NULL ORDER BY row LIMIT ?)",
                 kept - self._bounds.dropped,
             )
-
-    def _see(self, id: MessageId, tag: int, twin: int, until: float, pool: int) -> None:
-        self._db.run(
-            "INSERT INTO seen (id, tag, twin, pool, until) VALUES (?, ?, ?, ?, ?)",
-            *(number_of(id), tag, twin, pool, until),
-        )
-        for _ in range(self._seen(pool) - self._bounds.seen_of_origin):
-            self._db.run(f"{_FORGET_OLDEST} WHERE pool = ?)", pool)
-        for _ in range(self._seen(_ALL) - self._bounds.seen):
-            self._db.run(f"{_FORGET_OLDEST})")
-
-    def _seen(self, pool: int) -> int:
-        return int(self._db.rows("SELECT messages FROM tally WHERE pool = ?", pool)[0][0])
 
     def _turns(self, state: TurnState, sinks: Sequence[str], limit: int) -> list[Turn]:
         marks = ", ".join("?" * len(sinks))
@@ -413,7 +402,6 @@ class Inbox:
 
 
 _ROW = "(SELECT row FROM inbox WHERE id = ? AND twin = ?)"
-_FORGET_OLDEST = "DELETE FROM seen WHERE row = (SELECT min(row) FROM seen"
 _ENTRIES = """
 SELECT row, twin, (SELECT count(*) FROM inbox AS others WHERE others.id = inbox.id),
     message, link, peer, received_at, replayed, keeps

@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from .database import Database, Row, id_from, number_of
+from .database import Database, Row, id_from, number_in, number_of
 from .errors import FrameError, SpoolError
 from .events import Progress, State
 from .journal import Journal
 from .leg import Leg, LegSpec
-from .message import Kind, MessageId, id_of, is_message
+from .message import Kind, MessageId, is_message
+from .total import Total
 
 _WEEK = 7 * 86_400.0
 _CONFIRMED = {State.DELIVERED: 1, State.PLAYED: 2}
@@ -57,6 +58,7 @@ class Outbox:
         self._db = database
         self._unix = unix
         self._bounds = bounds
+        self._total = Total(database, "outbox")
         self._journal = Journal(database, bounds.events, bounds.all_events)
 
     def put(
@@ -68,7 +70,7 @@ class Outbox:
         expires_at: float,
         priority: int = 0,
         wants_destination: bool = False,
-    ) -> MessageId:
+    ) -> None:
         """Take a message to send. The same bytes again: legs for further links are added.
 
         Args:
@@ -84,26 +86,24 @@ class Outbox:
             SpoolError: the outbox is full, or other bytes have this id.
             ValueError: no legs.
         """
-        id = _id_of(message)
+        number = _number_in(message)
         if not legs:
             raise ValueError("a message without a leg would wait for ever")
-        number = number_of(id)
         with self._db.transaction():
-            # One statement looks at the bounds and inserts: this is the way of every message.
-            if not self._db.run(
-                "INSERT OR IGNORE INTO outbox SELECT ?, ?, ?, ?, ?, ?, NULL, ? FROM total"
-                " WHERE what = 'outbox' AND messages < ? AND bytes + ? <= ?",
+            if self._fits(len(message)) and self._db.run(
+                "INSERT OR IGNORE INTO outbox VALUES (?, ?, ?, ?, ?, ?, NULL, ?)",
                 *(number, int(kind), int(wants_destination), priority, self._unix(), expires_at),
-                *(message, self._bounds.messages, len(message), self._bounds.size),
+                message,
             ):
-                self._put_again(id, message, {leg.link for leg in legs})
+                self._total.add(len(message))
+            else:
+                self._put_again(number, message, {leg.link for leg in legs})
             for leg in legs:
                 self._db.run(
                     "INSERT OR IGNORE INTO leg (id, link, name, address, state)"
                     " VALUES (?, ?, ?, ?, 'queued')",
                     *(number, leg.link, leg.name, leg.to),
                 )
-        return id
 
     def waiting(self, link: str, *, limit: int = -1) -> list[Leg]:
         """Return the unfinished legs of a link (its key) in sending order, at most ``limit``."""
@@ -199,8 +199,8 @@ class Outbox:
             SpoolError: some of it went out already, or it is not here.
             ValueError: the bytes have another id.
         """
-        if _id_of(message) != id:
-            raise ValueError(f"the bytes of message {id_of(message)} for {id}")
+        if _number_in(message) != number_of(id):
+            raise ValueError(f"these are not the bytes of message {id}")
         with self._db.transaction():
             if any(leg.sent for leg in self._must_find(id)):
                 raise SpoolError(f"message {id} has gone out already; its bytes cannot change")
@@ -208,6 +208,7 @@ class Outbox:
                 "UPDATE outbox SET message = ?, wants_destination = 0 WHERE id = ?",
                 *(message, number_of(id)),
             )
+            self._total.refresh()
 
     def expire(self, now: float) -> list[Leg]:
         """End what has outlived its lifetime: ``expired`` if it never went out, else ``unknown``.
@@ -263,6 +264,7 @@ class Outbox:
                 if not leg.done:
                     self._journal.add(Progress(State.REFUSED, id, leg.name, None, at, why))
             self._db.run("DELETE FROM outbox WHERE id = ?", number_of(id))
+            self._total.refresh()
 
     def events(self, id: MessageId) -> list[Progress]:
         """Return what happened to a message, oldest first, also after it was dropped."""
@@ -282,15 +284,26 @@ class Outbox:
             self._db.run("DELETE FROM outbox WHERE done_at <= ?", now - self._bounds.age)
             self._journal.forget_before(now - self._bounds.age)
 
-    def _put_again(self, id: MessageId, message: bytes, links: set[str]) -> None:
+    def _fits(self, size: int) -> bool:
+        return self._total.fits(size, self._bounds.messages, self._bounds.size)
+
+    def _must_fit(self, size: int) -> None:
+        if not self._fits(size):
+            messages, held = self._total.held()
+            raise SpoolError(
+                f"the outbox is full: {messages} messages of {held} bytes wait to be sent;"
+                " see focal outbox list"
+            )
+
+    def _put_again(self, number: int, message: bytes, links: set[str]) -> None:
         """See why a message was not inserted: it is here already, or there is no room."""
-        found = self._db.rows("SELECT message FROM outbox WHERE id = ?", number_of(id))
+        found = self._db.rows("SELECT message FROM outbox WHERE id = ?", number)
         if not found:
             self._must_fit(len(message))
         elif found[0][0] != message:
-            raise SpoolError(f"another message with the id {id} is in the outbox")
+            raise SpoolError(f"another message with the id {id_from(number)} is in the outbox")
         else:
-            legs = self.find(id)
+            legs = self.find(id_from(number))
             if all(leg.done for leg in legs) and links - {leg.link for leg in legs}:
                 self._unfinish(legs[0])
 
@@ -298,14 +311,7 @@ class Outbox:
         """Bring a message back from history."""
         self._must_fit(len(leg.message))
         self._db.run("UPDATE outbox SET done_at = NULL WHERE id = ?", number_of(leg.id))
-
-    def _must_fit(self, size: int) -> None:
-        messages, held = self._db.rows("SELECT messages, bytes FROM total WHERE what = 'outbox'")[0]
-        if messages >= self._bounds.messages or held + size > self._bounds.size:
-            raise SpoolError(
-                f"the outbox is full: {messages} messages of {held} bytes wait to be sent;"
-                " see focal outbox list"
-            )
+        self._total.refresh()
 
     def _queue(self, leg: Leg) -> Leg:
         self._db.run(
@@ -334,6 +340,7 @@ class Outbox:
             " AND NOT EXISTS (SELECT 1 FROM leg WHERE leg.id = outbox.id AND done = 0)",
             *(at, number_of(id)),
         )
+        self._total.refresh()
         kept = self._db.rows("SELECT messages FROM total WHERE what = 'history'")[0][0]
         if kept > self._bounds.history:
             self._db.run(
@@ -356,10 +363,10 @@ class Outbox:
         return [_leg(row) for row in self._db.rows(f"{_LEGS} {which}", *args)]
 
 
-def _id_of(message: bytes) -> MessageId:
+def _number_in(message: bytes) -> int:
     if not is_message(message):
         raise FrameError("these are not the bytes of a message")
-    return id_of(message)
+    return number_in(message)
 
 
 def _leg(row: Row) -> Leg:

@@ -10,7 +10,8 @@ CREATE TABLE node (
     sequence INTEGER NOT NULL
 );
 
--- What the bounds count; kept by the triggers below, so that no insert has to count rows.
+-- What the bounds count. Inserts are added by core/total.py, once a transaction; all that leaves or
+-- moves is counted by the triggers below.
 CREATE TABLE total (
     what TEXT PRIMARY KEY,
     messages INTEGER NOT NULL,
@@ -31,16 +32,12 @@ CREATE TABLE outbox (
     done_at REAL,                        -- NULL while a leg is unfinished; then it is history
     message BLOB NOT NULL
 );
-CREATE INDEX outbox_due ON outbox (expires_at) WHERE done_at IS NULL;
 CREATE INDEX outbox_done ON outbox (done_at) WHERE done_at IS NOT NULL;
 
-CREATE TRIGGER outbox_in AFTER INSERT ON outbox BEGIN
-    UPDATE total SET messages = messages + 1, bytes = bytes + length(new.message)
-    WHERE what = 'outbox';
-END;
 CREATE TRIGGER outbox_out AFTER DELETE ON outbox BEGIN
     UPDATE total SET messages = messages - 1, bytes = bytes - length(old.message)
     WHERE what = CASE WHEN old.done_at IS NULL THEN 'outbox' ELSE 'history' END;
+    DELETE FROM leg WHERE id = old.id;
 END;
 CREATE TRIGGER outbox_moved AFTER UPDATE OF message, done_at ON outbox BEGIN
     UPDATE total SET messages = messages - 1, bytes = bytes - length(old.message)
@@ -50,7 +47,7 @@ CREATE TRIGGER outbox_moved AFTER UPDATE OF message, done_at ON outbox BEGIN
 END;
 
 CREATE TABLE leg (
-    id INTEGER NOT NULL REFERENCES outbox ON DELETE CASCADE,
+    id INTEGER NOT NULL,                 -- of the outbox; they leave with it
     link TEXT NOT NULL,                  -- the link's canonical key
     name TEXT NOT NULL,                  -- what the user calls it
     address TEXT,                        -- whom on that link, in its own spelling
@@ -63,7 +60,6 @@ CREATE TABLE leg (
     until REAL,
     PRIMARY KEY (id, link)
 ) WITHOUT ROWID;
-CREATE INDEX leg_waiting ON leg (link) WHERE done = 0;
 
 CREATE TABLE event (
     row INTEGER PRIMARY KEY AUTOINCREMENT,  -- never used again: readers remember how far they are
@@ -96,10 +92,6 @@ CREATE TABLE inbox (
 CREATE INDEX inbox_spent ON inbox (row) WHERE unfinished = 0 AND message IS NOT NULL;
 CREATE INDEX inbox_dropped ON inbox (row) WHERE message IS NULL;
 
-CREATE TRIGGER inbox_in AFTER INSERT ON inbox BEGIN
-    UPDATE total SET messages = messages + 1, bytes = bytes + length(new.message)
-    WHERE what = 'inbox';
-END;
 CREATE TRIGGER inbox_out AFTER DELETE ON inbox BEGIN
     UPDATE total SET messages = messages - 1, bytes = bytes - coalesce(length(old.message), 0)
     WHERE what = CASE WHEN old.message IS NULL THEN 'dropped' ELSE 'inbox' END;
