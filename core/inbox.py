@@ -206,11 +206,6 @@ class Inbox:
         return tag in self._twins(id)
 
     def knows_tag(self, origin: int, tag: int) -> bool:
-        """Tell whether a message of this origin with this check came before (not when dropped)."""
-        rows = self._db.rows("SELECT 1 FROM seen WHERE pool = ? AND tag = ? LIMIT 1", origin, tag)
-        return bool(rows)
-
-    def knows_tag(self, origin: int, tag: int) -> bool:
         """Tell whether a message of this origin with this check came lately by a live link."""
         return self._seen.knows_tag(origin, tag)
 
