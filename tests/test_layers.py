@@ -32,15 +32,19 @@ BESIDE = ("tests", "examples", "bench")
 
 LEAVES = ("focal.transports", "focal.sinks", "focal.plugins.codecs", "focal.plugins.sources")
 
-# The only parts of core that wait, ask the time, use threads or files. Everything else in core is
+# The parts of core that wait, ask the time, use threads or files. Everything else in core is
 # given bytes, ``now`` and chance, and gives values.
 CORE_THAT_ACTS = {
+    "focal.core.carrier",
+    "focal.core.custody",
     "focal.core.database",
+    "focal.core.datagrams",
     "focal.core.desk",
     "focal.core.mailbox",
     "focal.core.node",
     "focal.core.rack",
     "focal.core.runtime",
+    "focal.core.turns",
 }
 ACTING = {"asyncio", "socket", "threading", "time", "subprocess", "selectors", "concurrent"}
 
