@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, TypeAlias, TypeVar, cast
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
+from .core.database import Durability
 from .core.errors import SettingsError
 from .core.message import MAX_LIFETIME, MAX_NAME
 
@@ -80,7 +81,7 @@ class Defaults:
 class SpoolSettings:
     """How the spool writes: ``power`` survives a power cut, ``process`` a killed process."""
 
-    durability: str = "power"
+    durability: Durability = "power"
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,6 +227,7 @@ _WORDS = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no"
 _READERS: dict[str, tuple[str, Callable[[object], object]]] = {
     "str": ("a text", _string),
     "str | None": ("a text", _string),
+    "Durability": ("a text", _string),
     "float": ("a number", _number),
     "bool": ("true or false", _flag),
     "tuple[str, ...]": ("a text or a list of texts", _strings),

@@ -26,7 +26,14 @@ PACKAGES = {
     "focal.transports": "transports",
     "focal.sinks": "sinks",
 }
-NEEDED = {"focal/py.typed", "focal/core/spool.sql", "focal/cli/__init__.py"}
+EXAMPLES = {"focal.examples": "examples"}
+"""No package: installed for the recording that ``focal demo`` sends, and to be read."""
+NEEDED = {
+    "focal/py.typed",
+    "focal/core/spool.sql",
+    "focal/cli/__init__.py",
+    "focal/examples/hello.wav",
+}
 
 
 def project() -> dict[str, Any]:
@@ -42,7 +49,8 @@ def on_disk() -> set[str]:
             linked = any(parent.is_symlink() for parent in (path, *path.parents))
             if path.is_file() and not linked and "__pycache__" not in inside.parts:
                 found.add(f"{package.replace('.', '/')}/{inside.as_posix()}")
-    return found
+    examples = [ROOT / "examples" / "hello.wav", *(ROOT / "examples").glob("*.py")]
+    return found | {f"focal/examples/{path.name}" for path in examples}
 
 
 def test_every_package_is_declared() -> None:
@@ -52,8 +60,8 @@ def test_every_package_is_declared() -> None:
         for init in (ROOT / folder).rglob("__init__.py"):
             if not any(parent.is_symlink() for parent in init.parents):
                 found.add(".".join([name, *init.parent.relative_to(ROOT / folder).parts]))
-    assert setuptools["package-dir"] == PACKAGES
-    assert set(setuptools["packages"]) == found
+    assert setuptools["package-dir"] == PACKAGES | EXAMPLES
+    assert set(setuptools["packages"]) == found | set(EXAMPLES)
 
 
 def test_links_lead_to_the_packages() -> None:
@@ -84,7 +92,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
     folder = tmp_path_factory.mktemp("wheel")
     source = folder / "source"
     skip = shutil.ignore_patterns("__pycache__", "*.egg-info")
-    for part in PACKAGES.values():
+    for part in [*PACKAGES.values(), *EXAMPLES.values()]:
         shutil.copytree(ROOT / part, source / part, symlinks=True, ignore=skip)
     for part in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / part, source)

@@ -1,0 +1,111 @@
+"""The composition root: settings, plugins and home are put together here and nowhere else.
+
+The law of this module: it makes objects and opens nothing; what runs, blocks or waits is in the
+modules beside it (packets, sending, listening, demo), which are given an ``App``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from .core.errors import SettingsError
+from .core.link import Transport
+from .core.message import MessageId
+from .core.ports import Source
+from .core.spool import Spool
+from .home import Home, home_folder
+from .plugins.manager import Plugins
+from .settings import Settings, nearest
+
+
+@dataclass
+class App:
+    """What a command works with.
+
+    Args:
+        settings: what is configured, flags included.
+        plugins: what there is to choose from.
+        folder: where the home is or will be.
+    """
+
+    settings: Settings
+    plugins: Plugins
+    folder: Path
+
+    @classmethod
+    def start(cls, home: Path | None, environment: Mapping[str, str], **flags: object) -> App:
+        """Put an app together; ``flags`` override the settings' defaults.
+
+        Raises:
+            SettingsError: what is configured cannot be.
+        """
+        folder = home_folder(home, environment)
+        settings = Settings.read([Path.cwd(), folder], environment)
+        return cls(settings.with_flags(**flags), Plugins(), folder)
+
+    @cached_property
+    def home(self) -> Home:
+        """This node's home, made on first use. Raises SpoolError: it cannot be written."""
+        return Home.open(self.folder)
+
+    def spool(self) -> Spool:
+        """Open this node's spool, a connection of its own. Raises SpoolError."""
+        return self.home.spool(self.settings.spool.durability)
+
+    def new_id(self) -> MessageId:
+        """Return the id of a new message of this node, never given before. Raises SpoolError."""
+        with self.spool() as spool:
+            return MessageId(spool.origin, spool.next_sequence())
+
+    def links(self) -> dict[str, Transport]:
+        """Return the links that the user asked for, by name, none of them open.
+
+        A link is called as the user called it: by its configured name, scheme or URL.
+
+        Raises:
+            SettingsError: none was asked for, or one is unknown or not written as it should be.
+        """
+        words = self.settings.defaults.via
+        if not words:
+            raise SettingsError(
+                "no link: say --via LINK (for example --via udp://127.0.0.1:5001?listen=5000), "
+                "or set via under [defaults] in focal.toml"
+            )
+        return {word: self._transport(word) for word in words}
+
+    def url(self, word: str) -> str:
+        """Return the URL of a LINK: a configured name, a scheme with a default, or a URL."""
+        if configured := self.settings.links.get(word):
+            return configured.address(self._default_url)
+        return word if ":" in word else self._default_url(word)
+
+    def _transport(self, word: str) -> Transport:
+        try:
+            parts = urlsplit(self.url(word))
+            transport = self.plugins.transport(parts.scheme).from_url(parts)
+        except ValueError as error:
+            raise SettingsError(f"link {word!r}: {error}") from error
+        return self.plugins.wrap_transport(word, transport)
+
+    def _default_url(self, scheme: str) -> str:
+        known = {spec.scheme: spec for spec in self.plugins.transports()}
+        if scheme not in known:
+            words: Iterable[str] = [*known, *self.settings.links]
+            raise SettingsError(f"there is no link {scheme!r}{nearest(scheme, words)}")
+        return known[scheme].default or f"{scheme}:"
+
+    def source(self, file: str, raw: int | None) -> Source:
+        """Return the source of a FILE argument; ``raw``: stdin has bare samples at this rate.
+
+        Raises:
+            SettingsError: bare samples in a file.
+        """
+        if raw is None:
+            return self.plugins.source("stdin:wav" if file == "-" else f"file:{file}")
+        if file != "-":
+            raise SettingsError("--raw is for standard input: name it - instead of a file")
+        return self.plugins.source(f"stdin:raw:{raw}")

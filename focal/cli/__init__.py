@@ -1,0 +1,17 @@
+"""The command line: one file a command, imported when the command is called.
+
+A command parses, calls one function of ``focal.app`` and prints what it gives; ``_run.py`` is the
+one bridge to exit codes, signals and the event loop. ``focal --help`` imports click and these
+files, nothing else.
+"""
+
+from __future__ import annotations
+
+
+def main() -> None:
+    """Run the command that ``sys.argv`` says, and leave with its exit code."""
+    import sys
+
+    from ._run import run
+
+    sys.exit(run(sys.argv[1:]))

@@ -1,0 +1,112 @@
+"""The group of commands, and the options that every command takes before and after its name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ._shell import Shell
+
+
+def common_options() -> list[click.Parameter]:
+    """Return --home, --json, --log and -v; what they say is kept in the context's ``Shell``."""
+    folder = click.Path(file_okay=False, path_type=Path)
+    return [
+        _kept("--home", type=folder, metavar="DIR", help="This node's folder. [env: FOCAL_HOME]"),
+        _kept("--json", is_flag=True, help="One JSON object an event on stdout."),
+        _kept("--log", type=click.Choice(["text", "json"]), help="How stderr is written."),
+        _kept("-v", "--verbose", count=True, help="Say more on stderr; -vv: everything."),
+    ]
+
+
+def _kept(*names: str, **attributes: Any) -> click.Option:
+    return click.Option(names, expose_value=False, callback=_keep, **attributes)
+
+
+def _keep(context: click.Context, option: click.Parameter, value: Any) -> None:
+    if value and option.name:
+        setattr(context.ensure_object(Shell), option.name, value)
+
+
+class Command(click.Command):
+    """A command of focal's."""
+
+    def __init__(self, *args: Any, **attributes: Any) -> None:
+        super().__init__(*args, **attributes)
+        self.params += common_options()
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Set up logging as the options say, then run the command."""
+        ctx.ensure_object(Shell).start_logging()
+        return super().invoke(ctx)
+
+
+class Group(click.Group):
+    """A group whose commands are imported when they are wanted.
+
+    Args:
+        lazy: the module of each command, within this package; it has the command as ``command``.
+    """
+
+    command_class = Command
+
+    def __init__(self, *args: Any, lazy: Mapping[str, str] | None = None, **rest: Any) -> None:
+        super().__init__(*args, **rest)
+        self.lazy = lazy or {}
+        self.params += common_options()
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names, in the order in which a newcomer meets them."""
+        return [*self.lazy, *self.commands]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return the command; its module is imported now."""
+        if cmd_name not in self.lazy:
+            return super().get_command(ctx, cmd_name)
+        command: click.Command = import_module(self.lazy[cmd_name], __package__).command
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command; a wrong name is told with the nearest one."""
+        from ..settings import nearest
+
+        name = args[0]
+        if self.get_command(ctx, name) is None and not name.startswith("-"):
+            known = self.list_commands(ctx)
+            raise click.UsageError(f"there is no command {name!r}{nearest(name, known)}", ctx)
+        return super().resolve_command(ctx, args)
+
+
+def _tell_version(context: click.Context, _: click.Parameter, wanted: bool) -> None:
+    if wanted and not context.resilient_parsing:
+        from .. import __version__
+
+        click.echo(f"focal {__version__}")
+        context.exit()
+
+
+MODULES = {
+    "demo": ".demo",
+    "send": ".send",
+    "listen": ".listen",
+    "encode": ".encode",
+    "decode": ".decode",
+    "info": ".info",
+    "outbox": ".outbox",
+    "inbox": ".inbox",
+}
+
+
+@click.group(cls=Group, lazy=MODULES, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--version", is_flag=True, is_eager=True, expose_value=False, callback=_tell_version,
+    help="Say which version this is.",
+)  # fmt: skip
+def focal() -> None:
+    """Voice that fits through anything: spoken messages over any link, however thin."""

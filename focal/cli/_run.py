@@ -1,0 +1,119 @@
+"""The one bridge between commands and the process: event loop, signals, errors, exit codes.
+
+The law of this module: 0 done, 1 failed, 2 wrong usage, 130 interrupted; every failure that a user
+can understand is one line on stderr; whatever else is raised is a bug and keeps its traceback.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Coroutine, Sequence
+from typing import Any, TypeVar, cast
+
+import click
+
+from ..core.errors import FocalError, SettingsError
+
+T = TypeVar("T")
+
+DONE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
+
+
+class Interrupted(BaseException):
+    """SIGINT or SIGTERM came, and everything that was open has been closed."""
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run a command line and return its exit code."""
+    from ._group import focal
+
+    try:
+        focal.main(list(arguments), prog_name="focal", standalone_mode=False)
+        sys.stdout.flush()
+    except (Interrupted, KeyboardInterrupt, click.Abort):
+        return INTERRUPTED
+    except BrokenPipeError:
+        return _gone()
+    except Exception as error:
+        return _told(error)
+    return DONE
+
+
+def _told(error: Exception) -> int:
+    """Say an error in one line and return its exit code, or raise it again: then it is a bug."""
+    error = _only(error)
+    if isinstance(error, click.UsageError):
+        return _usage(error)
+    if not isinstance(error, FocalError | click.ClickException):
+        raise error
+    say(error.format_message() if isinstance(error, click.ClickException) else str(error))
+    return USAGE if isinstance(error, SettingsError) else FAILED
+
+
+def _only(error: Exception) -> Exception:
+    """Return the first of what a task group raised, if users can understand all of it."""
+    if not isinstance(error, ExceptionGroup):
+        return error
+    group = cast("ExceptionGroup[Exception]", error)
+    _, bugs = group.split(FocalError)
+    return bugs or _only(group.exceptions[0])
+
+
+def _usage(error: click.UsageError) -> int:
+    if error.ctx and isinstance(error, getattr(click.exceptions, "NoArgsIsHelpError", ())):
+        click.echo(error.ctx.get_help(), err=True)
+        return USAGE
+    hint = f" (see '{error.ctx.command_path} --help')" if error.ctx else ""
+    say(error.format_message().rstrip(".") + hint)
+    return USAGE
+
+
+def say(text: str) -> None:
+    """Write ``focal: text`` to stderr, as one line."""
+    click.echo(f"focal: {' '.join(text.split())}", err=True)
+
+
+def _gone() -> int:
+    """Whoever read our output has gone: nothing is left to say, and nobody to say it to."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return FAILED
+
+
+def run_async(main: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine to its end.
+
+    The first SIGINT or SIGTERM cancels it, so that links and files are closed in order; a second
+    one ends the process at once.
+
+    Raises:
+        Interrupted: a signal came.
+    """
+    import asyncio
+
+    return asyncio.run(_with_signals(main))
+
+
+async def _with_signals(main: Coroutine[Any, Any, T]) -> T:
+    import asyncio
+    import signal
+    from contextlib import suppress
+
+    loop, task = asyncio.get_running_loop(), asyncio.ensure_future(main)
+    came: list[int] = []
+
+    def stop(number: int) -> None:
+        came.append(number)
+        task.cancel()
+        for each in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(each)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        with suppress(NotImplementedError):  # where the loop has no signal handlers, ^C still works
+            loop.add_signal_handler(number, stop, number)
+    try:
+        return await task
+    except asyncio.CancelledError:
+        if came:
+            raise Interrupted from None
+        raise

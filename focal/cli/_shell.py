@@ -1,0 +1,89 @@
+"""What a command has at hand: the common options, and the two streams it writes to.
+
+The law of this module: with ``--json`` stdout carries JSON objects, one a line, and nothing else;
+whatever is not a result goes to stderr.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Coroutine, Generator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from ..app import App
+    from ._show import Result
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class Shell:
+    """The common options as they were given, before or after the command's name."""
+
+    home: Path | None = None
+    json: bool = False
+    log: str = "text"
+    verbose: int = 0
+
+    def app(self, **flags: object) -> App:
+        """Return what the command works with; ``flags`` override the settings' defaults."""
+        from ..app import App
+
+        return App.start(self.home, os.environ, **flags)
+
+    def run(self, main: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine to its end, or to the first SIGINT or SIGTERM."""
+        from ._run import run_async
+
+        return run_async(main)
+
+    def show(self, result: Result) -> None:
+        """Print a result: its JSON object, or its text."""
+        from ._show import as_object, as_text
+
+        click.echo(_dumps(as_object(result)) if self.json else as_text(result))
+
+    def show_all(self, results: Sequence[Result], nothing: str = "") -> None:
+        """Print several results; where there are none, say ``nothing`` on stderr."""
+        for result in results:
+            self.show(result)
+        if not results and nothing:
+            self.note(nothing)
+
+    def note(self, text: str) -> None:
+        """Say on stderr how far the work is."""
+        click.echo(
+            _dumps({"level": "note", "text": text}) if self.log == "json" else text, err=True
+        )
+
+    @contextmanager
+    def working(self, text: str) -> Generator[Callable[[str], None]]:
+        """Show on a terminal that work goes on; gives the function that changes the text."""
+        # rich sends what is printed meanwhile to its own stream: only where both are one terminal.
+        if self.log == "json" or not (sys.stderr.isatty() and sys.stdout.isatty()):
+            self.note(text)
+            yield self.note
+            return
+        from ._progress import spinner
+
+        with spinner(text) as say:
+            yield say
+
+    def start_logging(self) -> None:
+        """Send the log to stderr: warnings, with ``-v`` what is done, with ``-vv`` everything."""
+        from ._logs import start
+
+        start(sys.stderr, self.log, self.verbose)
+
+
+def _dumps(event: Mapping[str, Any]) -> str:
+    import json
+
+    return json.dumps(event, ensure_ascii=False)

@@ -1,0 +1,161 @@
+"""Results and events as JSON objects, and as lines for people.
+
+The law of this module: docs/events.md lists what is made here, key by key. An origin is printed
+``~1a2b3c4d``, an id as 16 hex digits, a time as Unix seconds.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Any, TypeAlias
+
+from ..core.events import Progress, Received
+from ..core.message import Kind, origin_text
+from ..results import Decoded, Demo, Encoded, Held, Info, Outgoing, Price
+
+Result: TypeAlias = Progress | Received | Decoded | Demo | Encoded | Held | Info | Outgoing | Price
+Object: TypeAlias = dict[str, Any]
+
+
+def as_object(result: Result) -> Object:
+    """Return the JSON object of a result or event."""
+    if isinstance(result, Progress):
+        return _progress(result)
+    if isinstance(result, Received):
+        return _received(result)
+    fields = {name: value for name, value in asdict(result).items() if name != "id"}
+    id = {} if isinstance(result, Price | Demo) else {"id": str(result.id)}
+    if isinstance(result, Price) and result.airtime is None:
+        del fields["airtime"]
+    return {"event": type(result).__name__.lower(), **id, **fields}
+
+
+def as_text(result: Result) -> str:
+    """Return what a person reads: one line, or a small table for what is looked at in detail."""
+    match result:
+        case Progress():
+            return _progress_line(result)
+        case Received():
+            return _received_line(result)
+        case Encoded() as e:
+            size = f"{e.payload_bytes} bytes of {e.codec}, {e.message_bytes} as a message"
+            return f"{e.out}: {e.seconds:.2f} s in {size}; id {e.id}"
+        case Decoded() as d:
+            guess = " (a guess: --quality overrides it)" if d.guessed else ""
+            return f"{d.out}: {d.seconds:.2f} s of {d.codec}{guess}"
+        case Held() as h:
+            return " ".join([str(h.id), _clock(h.at), h.origin, *_held(h)])
+        case Outgoing() as o:
+            why = f" ({o.reason})" if o.reason else ""
+            return f"{o.id} {_clock(o.at)} {o.kind} {o.message_bytes} B {o.state} on {o.link}{why}"
+        case Demo() as d:
+            return table(_demo(d))
+        case _:
+            return table(as_object(result))
+
+
+def table(rows: Object) -> str:
+    """Return names and values below one another; what is not known is left out."""
+    known = [(name.replace("_", " "), value) for name, value in rows.items() if value is not None]
+    wide = max(len(name) for name, _ in known[1:])
+    return "\n".join(f"{name:{wide}}  {_plain(value)}" for name, value in known[1:])
+
+
+def _demo(done: Demo) -> Object:
+    return {
+        "event": "demo",
+        "speech": f"{done.seconds:.1f} s of {done.codec}: {done.payload_bytes} bytes",
+        "message": f"{done.message_bytes} bytes",
+        "on the air": f"{done.frames} frames, {done.air_bytes} bytes, {done.air_seconds:.1f} s",
+        "lost": f"{done.frames_lost} frames",
+        "repaired": f"with {done.frames_repaired} more frames of speech",
+        "delivered": done.delivered,
+        "heard in": done.out,
+    }
+
+
+def _progress(event: Progress) -> Object:
+    by = None if event.by is None else origin_text(event.by)
+    said: Object = {"event": str(event.state), "id": str(event.id), "link": event.link, "by": by}
+    why = {"reason": event.reason, "until": event.until}
+    return {**said, "at": event.at, **{name: it for name, it in why.items() if it is not None}}
+
+
+def _received(event: Received) -> Object:
+    message = event.message
+    said: Object = {
+        "event": "received",
+        "id": str(message.id),
+        "kind": message.kind.name.lower(),
+        "codec": event.quality,
+        "seconds": event.seconds,
+        "payload_bytes": len(message.payload),
+        "from": origin_text(message.id.origin),
+        "name": message.sender,
+        "link": event.link,
+        "peer": event.peer,
+        "at": event.at,
+        "file": event.file,
+    }
+    return {**said, **dict(_seldom(event))}
+
+
+def _seldom(event: Received) -> Iterator[tuple[str, Any]]:
+    """Yield what is there only where it says something."""
+    message = event.message
+    if message.kind is Kind.TEXT:
+        yield "text", message.payload.decode(errors="replace")
+    if message.series:
+        yield "series", f"{message.series.index + 1}/{message.series.count}"
+    if message.destination is not None:
+        yield "to", origin_text(message.destination)
+    if event.problem is not None:
+        yield "problem", event.problem
+    if event.twin:
+        yield "twin", event.twin
+
+
+def _progress_line(event: Progress) -> str:
+    where = f" on {event.link}" if event.link else ""
+    by = f" by {origin_text(event.by)}" if event.by is not None else ""
+    why = f": {event.reason}" if event.reason else ""
+    return f"{_clock(event.at)} {event.id} {event.state}{by}{where}{why}"
+
+
+def _received_line(event: Received) -> str:
+    message = event.message
+    name = f" ({message.sender})" if message.sender else ""
+    start = f"{_clock(event.at)} {origin_text(message.id.origin)}{name} on {event.link}:"
+    what = f"{event.seconds:.1f} s of {event.quality}" if event.quality else ""
+    if message.kind is Kind.TEXT:
+        what = message.payload.decode(errors="replace")
+    return " ".join([start, what or message.kind.name.lower(), *_after(event)])
+
+
+def _after(event: Received) -> Iterator[str]:
+    if event.problem:
+        yield f"({event.problem})"
+    if event.file:
+        yield f"-> {event.file}"
+
+
+def _held(row: Held) -> Iterator[str]:
+    if row.sender:
+        yield f"({row.sender})"
+    yield f"{row.seconds:.1f} s of {row.codec}" if row.codec else row.text or row.kind
+    if row.twin:
+        yield f"(other bytes under this id, no. {row.twin})"
+    if row.turns:
+        yield f"[{', '.join(row.turns)}]"
+
+
+def _clock(at: float) -> str:
+    return time.strftime("%H:%M:%S", time.localtime(at))
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:.2f}" if isinstance(value, float) else str(value)

@@ -1,0 +1,30 @@
+"""``focal encode``: a sound file becomes a packet file."""
+
+from __future__ import annotations
+
+import click
+
+from ._group import Command
+from ._shell import Shell
+
+
+@click.command("encode", cls=Command)
+@click.argument("file")
+@click.option("-o", "--out", required=True, metavar="PACKET", help="The packet file to write.")
+@click.option("--quality", metavar="Q", help="For example c2-1300; default: auto.")
+@click.option("--raw", type=int, metavar="RATE", help="FILE is bare 16-bit samples, mono.")
+@click.option(
+    "--format", "form", type=click.Choice(["focal", "tinyvoice"]), default="focal",
+    help="Whose packet it is.",
+)  # fmt: skip
+@click.pass_obj
+def command(
+    shell: Shell, file: str, out: str, quality: str | None, raw: int | None, form: str
+) -> None:
+    """Encode the speech in FILE (- is stdin) into one packet."""
+    from ..packets import encode_file
+
+    app = shell.app(quality=quality)
+    with shell.working(f"encoding {file}"):
+        encoded = shell.run(encode_file(app, file, out, form, raw))
+    shell.show(encoded)

@@ -1,0 +1,171 @@
+"""The codec side alone, on files: encode, decode and look into packets.
+
+The law of this module: a file is written whole or not at all, and nothing is opened but files and
+the home's spool (a new message needs an id).
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .core.envelope import Envelope
+from .core.errors import CodecError, FocalError, FrameError, SettingsError, SinkError, SourceError
+from .core.framing.split import MAX_DATAGRAM, cut_for
+from .core.message import MAX_MESSAGE, MAX_PAYLOAD, Kind, Message, lifetime_for, origin_text
+from .core.packets import Opened, open_packet
+from .core.tinyvoice import CODECS, packet_of, seconds_of
+from .results import Decoded, Encoded, Info
+from .settings import nearest
+from .sinks._disk import write_whole
+from .sinks.wav import wav_bytes
+from .speech import choose, decode, encode, only_clip
+
+if TYPE_CHECKING:
+    from .app import App
+    from .core.codec import CodecSpec
+
+MAX_FILE = 4 * MAX_MESSAGE
+"""Bytes; a longer file is no packet and is refused unread."""
+
+
+async def encode_file(app: App, file: str, out: str, form: str, raw: int | None) -> Encoded:
+    """Encode a sound file (``-`` is stdin) into a packet file of form ``focal`` or ``tinyvoice``.
+
+    Raises:
+        FocalError: no sound, no such quality, too long, or the file cannot be written.
+    """
+    clip = await only_clip(app.source(file, raw))
+    spec = choose(app.plugins, app.settings.defaults.quality, clip.seconds, ())
+    if form == "tinyvoice" and spec.wire_id not in CODECS:
+        names = ", ".join(CODECS.values())
+        raise CodecError(f"TinyVoice has no form for {spec.name}: choose --quality {names}")
+    (speech,) = encode(app.plugins, spec, clip, MAX_PAYLOAD, parts=1)
+    message = Message(
+        app.new_id(),
+        Kind.VOICE,
+        speech.payload,
+        speech.codec,
+        sent_at=int(time.time()),
+        lifetime=lifetime_for(app.settings.defaults.lifetime),
+        sender=app.settings.defaults.name,
+    )
+    data = message.to_bytes()
+    write(Path(out), packet_of(message) if form == "tinyvoice" else Envelope(data).to_bytes())
+    return Encoded(message.id, spec.name, speech.seconds, len(speech.payload), len(data), out)
+
+
+def decode_packet(app: App, file: str, out: str, quality: str | None) -> Decoded:
+    """Decode a packet file of any known form into a WAV file.
+
+    Raises:
+        FocalError: no packet, damaged, nothing decodes it, or the file cannot be written.
+    """
+    opened = opened_file(file, quality)
+    message = opened.message
+    try:
+        spec, clip = decode(app.plugins, message)
+    except CodecError as error:
+        raise type(error)(f"{file}: {error}") from error
+    write(Path(out), wav_bytes(clip))
+    size = len(message.payload)
+    return Decoded(message.id, spec.name, clip.seconds, size, out, opened.guessed)
+
+
+def describe(app: App, file: str, quality: str | None) -> Info:
+    """Return what is in a packet file; a missing or damaged codec is no error here.
+
+    Raises:
+        FocalError: no packet, or damaged.
+    """
+    opened = opened_file(file, quality)
+    message = opened.message
+    spec = app.plugins.codec_by_id(message.codec) if message.kind is Kind.VOICE else None
+    data = message.to_bytes()
+    return Info(
+        form=opened.form,
+        id=message.id,
+        kind=message.kind.name.lower(),
+        codec=spec.name if spec else CODECS.get(message.codec),
+        codec_id=message.codec,
+        guessed=opened.guessed,
+        seconds=_seconds(message, spec),
+        payload_bytes=len(message.payload),
+        message_bytes=len(data),
+        frames=cut_for(len(data), MAX_DATAGRAM).k if len(data) <= MAX_DATAGRAM else None,
+        sent_at=message.sent_at,
+        clock_trusted=message.clock_trusted,
+        lifetime=message.lifetime,
+        origin=origin_text(message.id.origin),
+        destination=None if message.destination is None else origin_text(message.destination),
+        sender=message.sender,
+        series=f"{message.series.index + 1}/{message.series.count}" if message.series else None,
+        hops=opened.hops,
+        text=message.payload.decode(errors="replace") if message.kind is Kind.TEXT else None,
+    )
+
+
+def opened_file(file: str, quality: str | None) -> Opened:
+    """Read a packet file; ``quality`` says what a TinyVoice packet without header holds.
+
+    Raises:
+        SettingsError: that is no quality of TinyVoice's, or the packet itself names another.
+        SourceError: there is no such file, or it cannot be read.
+        FrameError: it is no packet, or it is damaged.
+    """
+    codec = _tinyvoice_id(quality)
+    data = read(Path(file))
+    try:
+        opened = open_packet(data, codec)
+    except FrameError as error:
+        raise FrameError(f"{file} is no packet that can be read: {error}") from error
+    if codec is not None and opened.form != "tinyvoice-headerless":
+        raise SettingsError(f"{file} says itself what it holds: leave --quality away")
+    return opened
+
+
+def read(path: Path) -> bytes:
+    """Return a packet file's bytes. Raises SourceError."""
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_FILE + 1)
+    except OSError as error:
+        raise SourceError(f"cannot read {path}: {error.strerror}") from error
+    if len(data) > MAX_FILE:
+        raise FrameError(f"{path} is no packet: it has more than {MAX_FILE} bytes")
+    return data
+
+
+def write(path: Path, data: bytes) -> None:
+    """Write a file whole or not at all; a device or pipe is written to. Raises SinkError."""
+    if path.is_dir():
+        raise SinkError(f"{path} is a folder: name a file")
+    if not path.exists() or path.is_file():
+        write_whole(path, data)
+        return
+    try:
+        path.write_bytes(data)
+    except OSError as error:
+        raise SinkError(f"{path} cannot be written: {error.strerror}") from error
+
+
+def _tinyvoice_id(quality: str | None) -> int | None:
+    if quality is None:
+        return None
+    for number, name in CODECS.items():
+        if name == quality:
+            return number
+    raise SettingsError(
+        f"a TinyVoice packet does not hold {quality!r}{nearest(quality, CODECS.values())}"
+    )
+
+
+def _seconds(message: Message, spec: CodecSpec | None) -> float | None:
+    """Return how long a message sounds, None where that cannot be told here."""
+    if message.kind is not Kind.VOICE:
+        return None
+    try:
+        return spec.seconds(message.payload) if spec else seconds_of(message)
+    except FocalError:  # an unknown or damaged payload has no length; the rest is still told
+        return None

@@ -1,0 +1,203 @@
+"""What the functions of ``focal.app`` give: one frozen value for each kind of result.
+
+The law of this module: the field names are those of the JSON objects in docs/events.md.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .core.message import MessageId
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """``focal encode`` wrote a packet.
+
+    Args:
+        id: the message in it.
+        codec: the quality's name.
+        seconds: how long it sounds.
+        payload_bytes: of the codec, its header included.
+        message_bytes: of the message, head and check included.
+        out: the file.
+    """
+
+    id: MessageId
+    codec: str
+    seconds: float
+    payload_bytes: int
+    message_bytes: int
+    out: str
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """``focal decode`` wrote a WAV file; ``guessed``: the quality is a guess from the length."""
+
+    id: MessageId
+    codec: str
+    seconds: float
+    payload_bytes: int
+    out: str
+    guessed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Info:
+    """What is in a packet; None where the packet does not say, or nothing here can tell.
+
+    Args:
+        form: envelope, message, frame, tinyvoice or tinyvoice-headerless.
+        id: origin and sequence.
+        kind: voice, text, data, receipt or sealed.
+        codec: the quality's name; ``codec_id`` is what stands on the wire.
+        guessed: the codec is a guess from the length (headerless TinyVoice).
+        seconds: how long it sounds.
+        frames: of data, when it goes over a datagram link of ordinary MTU; None if it is too long.
+        sent_at: Unix seconds by the author's clock, 0 if unknown.
+        lifetime: seconds.
+        destination: an origin as people see it; None is everyone.
+        sender: the author's display name.
+        series: the place in a long recording, ``2/5``.
+        hops: bridges passed.
+        text: what a text message says.
+    """
+
+    form: str
+    id: MessageId
+    kind: str
+    codec: str | None
+    codec_id: int
+    guessed: bool
+    seconds: float | None
+    payload_bytes: int
+    message_bytes: int
+    frames: int | None
+    sent_at: int
+    clock_trusted: bool
+    lifetime: int
+    origin: str
+    destination: str | None
+    sender: str | None
+    series: str | None
+    hops: int
+    text: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """What a message would cost on a link, for ``focal send --dry-run``.
+
+    Args:
+        link: the link's name.
+        codec: the quality's name; None for text.
+        seconds: how long it sounds, 0 for text.
+        payload_bytes: of all messages of the series, as the next two.
+        message_bytes: heads and checks included.
+        frames: packets of the first burst.
+        air_bytes: the bytes of those packets.
+        messages: how many messages it makes.
+        airtime: seconds that they hold the channel; None where that is free.
+    """
+
+    link: str
+    codec: str | None
+    seconds: float
+    payload_bytes: int
+    message_bytes: int
+    frames: int
+    air_bytes: int
+    messages: int = 1
+    airtime: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Demo:
+    """How ``focal demo`` went.
+
+    Args:
+        delivered: whether the far end confirmed it.
+        codec: the quality's name.
+        seconds: how long it sounds.
+        payload_bytes: of the codec.
+        message_bytes: of the message.
+        frames: all that went on the air, controls and repairs included.
+        frames_lost: how many of them the simulated air lost.
+        frames_repaired: symbols of speech that were lost and made good.
+        air_bytes: the bytes of all frames.
+        air_seconds: from the first frame to the confirmation, simulated.
+        out: the WAV file.
+    """
+
+    delivered: bool
+    codec: str
+    seconds: float
+    payload_bytes: int
+    message_bytes: int
+    frames: int
+    frames_lost: int
+    frames_repaired: int
+    air_bytes: int
+    air_seconds: float
+    out: str
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A message on its way over one link, as ``focal outbox list`` shows it.
+
+    Args:
+        id: the message.
+        kind: voice, text, data, receipt or sealed.
+        message_bytes: of the message.
+        link: what the user calls the link.
+        state: how far it is; one of the states of a message's events.
+        attempts: bursts begun.
+        at: when it was queued, Unix seconds.
+        expires_at: Unix seconds; None where it does not expire.
+        reason: why it waits, was refused, or is unknown.
+    """
+
+    id: MessageId
+    kind: str
+    message_bytes: int
+    link: str
+    state: str
+    attempts: int
+    at: float
+    expires_at: float | None
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A message in the inbox, as ``focal inbox list`` shows it.
+
+    Args:
+        id: the message.
+        twin: 0, or 1 to 4 for other bytes under the same id.
+        kind: voice, text, data, receipt or sealed.
+        codec: the quality's name, None for what is not voice or not known here.
+        seconds: how long it sounds, 0 where that is not known.
+        payload_bytes: of the message's payload.
+        origin: who made it, as people see it.
+        sender: the author's display name.
+        link: what brought it.
+        at: when it came, Unix seconds.
+        text: what a text message says.
+        turns: what the sinks did with it: ``wav:in done``.
+    """
+
+    id: MessageId
+    twin: int
+    kind: str
+    codec: str | None
+    seconds: float
+    payload_bytes: int
+    origin: str
+    sender: str | None
+    link: str
+    at: float
+    text: str | None
+    turns: tuple[str, ...] = ()

@@ -1,0 +1,256 @@
+"""``focal send``: capture, encode, commit, and wait for what was asked for.
+
+The law of this module: what becomes of a message, the spool's journal says, whichever process
+carries it; so waiting is the same whether this process has the link or another one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from .core.draft import Draft, messages_of, room
+from .core.draft import price as price_of
+from .core.errors import FocalError, SettingsError, TooLong
+from .core.events import Progress, State
+from .core.leg import LegSpec
+from .core.link import Limits, LinkContext, Transport
+from .core.message import Message, MessageId
+from .plugins.sources.microphone import MicrophoneSource
+from .results import Price
+from .serving import make_node, real_time
+from .speech import MAX_PARTS, choose, encode, only_clip
+from .watch import Watch
+
+if TYPE_CHECKING:
+    from .app import App
+    from .core.audio import Clip
+    from .core.runtime import Runtime
+    from .core.spool import Spool
+
+LOOK_EVERY = 0.05
+"""Seconds between two looks at the journal."""
+
+LINGER = 1.0
+"""Seconds, and as many again as ten packets hold the channel, that a link stays open at the end, so
+that what was lost can still be asked for."""
+
+UNKNOWN = Limits("datagram", 231)
+"""What is assumed of a link that is not open here: what the thinnest radio carries."""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What is to be sent: one of the first three.
+
+    Args:
+        file: a sound file; ``-`` is standard input.
+        record: seconds from the microphone; 0 until Enter.
+        text: a text.
+        raw: standard input has bare samples at this rate.
+        to: an origin, a known name or a link's address; None is everyone.
+        timeout: seconds to wait; None is the message's lifetime.
+    """
+
+    file: str | None = None
+    record: float | None = None
+    text: str | None = None
+    raw: int | None = None
+    to: str | None = None
+    timeout: float | None = None
+
+
+async def send(
+    app: App, order: Order, tell: Callable[[Progress], None], say: Callable[[str], None]
+) -> None:
+    """Send what was ordered on the settings' links, and wait for what they ask for.
+
+    Args:
+        app: settings, plugins and home.
+        order: what is to be sent.
+        tell: is given every event of the messages.
+        say: is given a line on how far the work is.
+
+    Raises:
+        FocalError: there is no sound, a link cannot be opened, or what was waited for did not
+            happen.
+    """
+    links = app.links()
+    wait = app.settings.defaults.wait
+    async with AsyncExitStack() as stack:
+        runtime = stack.enter_context(real_time())
+        ours = stack.enter_context(app.home.owning(links)) if wait != "queued" else {}
+        node = make_node(app, ours or links, stack.enter_context(app.spool()), runtime)
+        if ours:
+            await stack.enter_async_context(node)
+        journal = stack.enter_context(app.spool())
+        draft = await _draft(app, order, _limits(links, node.limits), runtime, say)
+        mark = journal.outbox.last_event()
+        ids = await node.send(draft)
+        _put_on(journal, ids, {name: links[name] for name in links if name not in (ours or links)})
+        for id in ids:
+            tell(Progress(State.QUEUED, id, None, None, runtime.unix()))
+        say(f"waiting until it is {wait}")
+        watch = Watch(ids, links, wait)
+        await _follow(journal, mark, watch, order.timeout or draft.lifetime, tell)
+        if ours:
+            await node.settle(LINGER + 10 * max(map(_airtime, node.limits.values())))
+
+
+async def price(app: App, order: Order) -> list[Price]:
+    """Return what sending this would cost on each link; the links are opened, nothing is sent.
+
+    Raises:
+        FocalError: as ``send``.
+    """
+    links = app.links()
+    async with AsyncExitStack() as stack:
+        runtime = stack.enter_context(real_time())
+        origin = stack.enter_context(app.spool()).origin
+        context = LinkContext(origin, app.settings.defaults.name, app.home.links, runtime)
+        limits = {
+            name: (await stack.enter_async_context(transport.open(context))).limits
+            for name, transport in links.items()
+        }
+        draft = await _draft(app, order, list(limits.values()), runtime, lambda _: None)
+        messages = _would_be(app, draft, origin)
+        return [_price(app, name, limits[name], draft, messages) for name in links]
+
+
+def _limits(links: Mapping[str, Transport], known: Mapping[str, Limits]) -> list[Limits]:
+    return [known.get(name, UNKNOWN) for name in links]
+
+
+def _airtime(limits: Limits) -> float:
+    return limits.airtime(limits.size, None) or 0.0
+
+
+# What is said ------------------------------------------------------------------------------------
+
+
+async def _draft(
+    app: App, order: Order, limits: Sequence[Limits], runtime: Runtime, say: Callable[[str], None]
+) -> Draft:
+    lifetime, most = app.settings.defaults.lifetime, room(limits)
+    if order.text is not None:
+        draft = Draft.text(order.text, to=order.to, lifetime=lifetime)
+        if not 0 < len(draft.parts[0]) <= most:
+            raise TooLong(f"a text has 1 to {most} bytes on these links: say it in several")
+        return draft
+    clip = await _capture(app, order, say)
+    spec = choose(app.plugins, app.settings.defaults.quality, clip.seconds, limits)
+    say(f"encoding {clip.seconds:.1f} s as {spec.name}")
+    speech = await runtime.run_blocking(lambda: encode(app.plugins, spec, clip, most, MAX_PARTS))
+    return Draft.voice(speech, to=order.to, lifetime=lifetime)
+
+
+async def _capture(app: App, order: Order, say: Callable[[str], None]) -> Clip:
+    if order.record is None:
+        return await only_clip(app.source(order.file or "-", order.raw))
+    if order.record:
+        say(f"recording for {order.record:g} s")
+        return await only_clip(MicrophoneSource(order.record))
+    if not sys.stdin.isatty():
+        raise SettingsError("standard input has no Enter key: say how long, --record SECONDS")
+    say("recording: press Enter to end")
+    source = MicrophoneSource()
+    loop = asyncio.get_running_loop()
+    loop.add_reader(sys.stdin, source.stop)
+    try:
+        return await only_clip(source)
+    finally:
+        loop.remove_reader(sys.stdin)
+        sys.stdin.readline()
+
+
+# What becomes of it ------------------------------------------------------------------------------
+
+
+def _put_on(spool: Spool, ids: Sequence[MessageId], links: Mapping[str, Transport]) -> None:
+    """Have messages go out on further links too: those that other processes have open."""
+    for id in ids if links else ():
+        leg = spool.outbox.find(id)[0]
+        spool.outbox.put(
+            leg.message,
+            [LegSpec(transport.key, name, leg.to) for name, transport in links.items()],
+            kind=leg.kind,
+            expires_at=leg.expires_at,
+            priority=leg.priority,
+            wants_destination=leg.wants_destination,
+        )
+
+
+async def _follow(
+    spool: Spool, mark: int, watch: Watch, seconds: float, tell: Callable[[Progress], None]
+) -> None:
+    """Tell what happens to messages until what is waited for has happened.
+
+    Raises:
+        FocalError: it did not, and never will, or not in time.
+    """
+    try:
+        async with asyncio.timeout(seconds):
+            events = _journal(spool, mark)
+            while not watch.settled:
+                event = await anext(events)
+                if watch.saw(event):
+                    tell(event)
+    except TimeoutError:
+        for id in watch.missing():
+            reason = f"nothing was heard of it for {seconds:g} s"
+            tell(Progress(State.UNKNOWN, id, None, None, time.time(), reason))
+        raise FocalError(_too_late(watch, seconds)) from None
+    if failure := watch.failure():
+        raise FocalError(f"{failure}: see focal outbox dead")
+
+
+def _too_late(watch: Watch, seconds: float) -> str:
+    id, *more = watch.missing()
+    others = f" and {len(more)} more" if more else ""
+    return (
+        f"message {id}{others} not {watch.wait} within {seconds:g} s, so its state is unknown: "
+        f"it stays in the outbox (focal outbox show {id})"
+    )
+
+
+async def _journal(spool: Spool, mark: int) -> AsyncIterator[Progress]:
+    """Yield what happens to messages from a row of the journal on."""
+    while True:
+        for row, event in spool.outbox.events_after(mark):
+            mark = row
+            yield event
+        await asyncio.sleep(LOOK_EVERY)
+
+
+# What it costs -----------------------------------------------------------------------------------
+
+
+def _would_be(app: App, draft: Draft, origin: int) -> list[Message]:
+    """Return the messages of a draft under ids that are not drawn: they are only weighed."""
+    ids = [MessageId(origin, 1 + index) for index in range(len(draft.parts))]
+    destination = origin if draft.to else None
+    name = app.settings.defaults.name
+    return messages_of(draft, ids, sent_at=time.time(), destination=destination, sender=name)
+
+
+def _price(app: App, name: str, limits: Limits, draft: Draft, messages: Sequence[Message]) -> Price:
+    spec = app.plugins.codec_by_id(draft.codec) if draft.codec else None
+    sizes = [message.to_bytes() for message in messages]
+    costs = [price_of(data, limits, to_all=draft.to is None) for data in sizes]
+    times = [cost.airtime for cost in costs if cost.airtime is not None]
+    return Price(
+        link=name,
+        codec=spec.name if spec else None,
+        seconds=sum(spec.seconds(part) for part in draft.parts) if spec else 0.0,
+        payload_bytes=sum(map(len, draft.parts)),
+        message_bytes=sum(map(len, sizes)),
+        frames=sum(cost.frames for cost in costs),
+        air_bytes=sum(cost.air_bytes for cost in costs),
+        messages=len(messages),
+        airtime=sum(times) if times else None,
+    )

@@ -1,0 +1,146 @@
+"""The spool as a person looks after it: what waits, what died, what came.
+
+The law of this module: it sends nothing and receives nothing. Retrying puts a message back into
+the queue; whichever process has the link sends it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from .core.errors import FocalError, SpoolError
+from .core.inbox import Entry
+from .core.leg import Leg
+from .core.message import Kind, Message, MessageId, origin_text
+from .core.ports import Delivery
+from .results import Held, Outgoing
+from .speech import decode
+
+if TYPE_CHECKING:
+    from .app import App
+    from .core.events import Progress
+    from .plugins.manager import Plugins
+
+
+def outgoing(app: App, *, all: bool = False, dead: bool = False) -> list[Outgoing]:
+    """Return what waits, one for each message and link; ``all``: also what is done; ``dead``: what
+    ended refused, expired or unknown."""
+    with app.spool() as spool:
+        return _outgoing(spool.outbox.dead() if dead else spool.outbox.legs(all=all))
+
+
+def history(app: App, id: str) -> tuple[list[Outgoing], list[Progress]]:
+    """Return how far a message is on each link, and what happened to it.
+
+    Raises:
+        SpoolError: nothing is known of it.
+    """
+    with app.spool() as spool:
+        number = MessageId.parse(id)
+        legs, events = _outgoing(spool.outbox.find(number)), spool.outbox.events(number)
+    if not legs and not events:
+        raise SpoolError(f"no message {id} in the outbox: see focal outbox list")
+    return legs, events
+
+
+def retry(app: App, id: str) -> list[Outgoing]:
+    """Queue a message again on the links where it ended badly. Raises SpoolError."""
+    with app.spool() as spool:
+        return _outgoing(spool.outbox.retry(MessageId.parse(id)))
+
+
+def give_up(app: App, id: str) -> None:
+    """Drop a message from the outbox. Raises SpoolError: it is not there."""
+    with app.spool() as spool:
+        spool.outbox.drop(MessageId.parse(id))
+
+
+def held(app: App, limit: int) -> list[Held]:
+    """Return the newest messages of the inbox, oldest of them first."""
+    with app.spool() as spool:
+        return [_held(app.plugins, entry) for entry in spool.inbox.entries(limit=limit)]
+
+
+def look(app: App, id: str) -> list[Held]:
+    """Return a message of the inbox, and other bytes under its id. Raises SpoolError."""
+    return [_held(app.plugins, entry) for entry in _entries(app, id)]
+
+
+def forget(app: App, id: str) -> None:
+    """Delete a message from the inbox; its id stays known. Raises SpoolError."""
+    with app.spool() as spool:
+        spool.inbox.drop(MessageId.parse(id))
+
+
+async def play(app: App, id: str, sink: str) -> str | None:
+    """Give a message of the inbox to a sink once more, whatever its turn; return what it wrote.
+
+    Raises:
+        SpoolError: it is not there.
+        CodecError: it has no sound, or nothing here decodes it.
+        SinkError: the sink cannot be opened or fails.
+    """
+    entry, *_ = _entries(app, id)
+    message = Message.from_bytes(entry.message)
+    spec, clip = decode(app.plugins, message)
+    delivery = Delivery(
+        message, clip, spec.name, clip.seconds, entry.link, entry.peer, entry.at, twin=entry.twin
+    )
+    async with app.plugins.sink(sink) as opened:
+        return await opened.accept(delivery)
+
+
+def _entries(app: App, id: str) -> list[Entry]:
+    with app.spool() as spool:
+        if found := spool.inbox.find(MessageId.parse(id)):
+            return found
+    raise SpoolError(f"no message {id} in the inbox: see focal inbox list")
+
+
+def _outgoing(legs: Iterable[Leg]) -> list[Outgoing]:
+    return [
+        Outgoing(
+            id=leg.id,
+            kind=leg.kind.name.lower(),
+            message_bytes=len(leg.message),
+            link=leg.name,
+            state=leg.state.value,
+            attempts=leg.attempts,
+            at=leg.queued_at,
+            expires_at=leg.expires_at if math.isfinite(leg.expires_at) else None,
+            reason=leg.reason,
+        )
+        for leg in legs
+    ]
+
+
+def _held(plugins: Plugins, entry: Entry) -> Held:
+    message = Message.from_bytes(entry.message)
+    codec, seconds = _sound(plugins, message)
+    return Held(
+        id=entry.id,
+        twin=entry.twin,
+        kind=entry.kind.name.lower(),
+        codec=codec,
+        seconds=seconds,
+        payload_bytes=len(message.payload),
+        origin=origin_text(entry.id.origin),
+        sender=entry.sender,
+        link=entry.link,
+        at=entry.at,
+        text=message.payload.decode(errors="replace") if entry.kind is Kind.TEXT else None,
+        turns=tuple(f"{done.sink} {done.state}" for done in entry.outcomes),
+    )
+
+
+def _sound(plugins: Plugins, message: Message) -> tuple[str | None, float]:
+    """Return quality and seconds of a message, as far as they can be told here."""
+    spec = plugins.codec_by_id(message.codec) if message.kind is Kind.VOICE else None
+    if spec is None:
+        return None, 0.0
+    try:
+        return spec.name, spec.seconds(message.payload)
+    except FocalError:  # a damaged payload is listed too; playing it says what is wrong
+        return spec.name, 0.0
