@@ -65,7 +65,8 @@ def make_folder(folder: Path) -> None:
 
 def probe(folder: Path) -> None:
     """Write one byte into a file without a name; OSError where that cannot be done."""
-    with tempfile.TemporaryFile(dir=folder) as file:
+    # Resolved, because tempfile drops ``x/..`` from a path even where x is a link.
+    with tempfile.TemporaryFile(dir=folder.resolve()) as file:
         file.write(b"?")
         file.flush()
 

@@ -210,9 +210,9 @@ class JsonLinesSink:
 
     @property
     def key(self) -> str:
-        """The file, absolute, or ``jsonl:-``."""
+        """The file, by its one real path, or ``jsonl:-``."""
         name = self._lines.name
-        return f"jsonl:{name if name == '-' else Path(name).absolute()}"
+        return f"jsonl:{name if name == '-' else Path(name).resolve()}"
 
     async def accept(self, delivery: Delivery, /) -> str | None:
         """Add a message's line; return the file's name, None for standard output.

@@ -42,17 +42,6 @@ def wav_bytes(clip: Clip) -> bytes:
     return out.getvalue()
 
 
-def write_wav(path: Path, clip: Clip) -> None:
-    """Write a clip as a 16-bit WAV file, whole or not at all.
-
-    Raises:
-        SinkError: disk full, read-only, no such folder, a folder of that name.
-    """
-    if path.is_dir():
-        raise SinkError(f"{path} is a folder: name a file, {path / 'voice.wav'}")
-    write_whole(path, wav_bytes(clip))
-
-
 def file_name(delivery: Delivery) -> str:
     """Return the name of a message's file: when (UTC), who, how long, which.
 
@@ -106,11 +95,12 @@ class FolderSink:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder.absolute()
+        self._turn = asyncio.Lock()
 
     @property
     def key(self) -> str:
-        """The folder, absolute."""
-        return f"wav:{self._folder}"
+        """The folder, by its one real path."""
+        return f"wav:{self._folder.resolve()}"
 
     async def accept(self, delivery: Delivery, /) -> str | None:
         """Write a message's file, unless it is there already; return its path.
@@ -118,7 +108,8 @@ class FolderSink:
         Raises:
             SinkError: disk full, read-only, the folder is gone.
         """
-        return await asyncio.to_thread(self._accept, delivery)
+        async with self._turn:
+            return await asyncio.to_thread(self._accept, delivery)
 
     def _accept(self, delivery: Delivery) -> str | None:
         data = _content(delivery)
@@ -145,11 +136,12 @@ class FileSink:
 
     def __init__(self, path: Path) -> None:
         self._path = path.absolute()
+        self._turn = asyncio.Lock()
 
     @property
     def key(self) -> str:
-        """The file, absolute."""
-        return f"wavfile:{self._path}"
+        """The file, by its one real path."""
+        return f"wavfile:{self._path.resolve()}"
 
     async def accept(self, delivery: Delivery, /) -> str | None:
         """Replace the file by a message's sound and return its path; None without sound.
@@ -159,8 +151,12 @@ class FileSink:
         """
         if delivery.clip is None:
             return None
-        await asyncio.to_thread(write_wav, self._path, delivery.clip)
+        async with self._turn:
+            await asyncio.to_thread(self._write, delivery.clip)
         return str(self._path)
+
+    def _write(self, clip: Clip) -> None:
+        write_whole(self._path, wav_bytes(clip))
 
 
 @asynccontextmanager
@@ -188,9 +184,11 @@ async def open_file(rest: str) -> AsyncGenerator[FileSink]:
 
 
 def _check_file(path: Path) -> None:
-    if path.is_dir():
-        raise SinkError(f"{path} is a folder: name a file in it, or write wav:{path}")
     try:
+        if path.is_dir():
+            raise SinkError(f"{path} is a folder: name a file in it, or write wav:{path}")
+        if path.exists() and not path.is_file():  # a rename would put a file in its place
+            raise SinkError(f"{path} is a device or a pipe: name a file")
         probe(path.parent)
     except OSError as error:
         raise refused(path, error) from error

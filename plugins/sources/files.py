@@ -100,7 +100,7 @@ def read_audio_bytes(data: bytes, rate: int | None = None, to: int | None = None
 def _refusal(path: Path, error: OSError) -> str:
     if isinstance(error, FileNotFoundError):
         return f"{path}: no such file: check the name"
-    if isinstance(error, IsADirectoryError) or path.is_dir():
+    if isinstance(error, IsADirectoryError):
         return f"{path} is a folder: name an audio file in it"
     if isinstance(error, PermissionError):
         return f"{path} may not be read: change its permissions (chmod +r)"
@@ -127,9 +127,8 @@ def _opened(name: str, file: int | BinaryIO) -> Generator[_Sound]:
         try:
             yield cast("_Sound", sound)
         except library.LibsndfileError as error:
-            raise SourceError(
-                f"{name} is damaged ({error.error_string}): export or record it again"
-            ) from error
+            reason = error.error_string.removeprefix("Error : ").rstrip(".")
+            raise SourceError(f"{name} is damaged ({reason}): export it again") from error
 
 
 def _soundfile() -> ModuleType:
@@ -140,7 +139,7 @@ def _soundfile() -> ModuleType:
             "reading audio needs soundfile and libsndfile, which cannot be loaded here: "
             "pip install --force-reinstall soundfile (Debian: apt install libsndfile1)"
         ) from error
-    return soundfile
+    return cast("ModuleType", soundfile)
 
 
 def _mono(name: str, sound: _Sound) -> Iterator[Samples]:
