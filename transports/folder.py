@@ -109,7 +109,7 @@ class FolderLink:
             self._end(error)
             raise
         except OSError as error:
-            self._reports.put(_refusal(ticket, self._folder.path, error))
+            self._reports.put(refusal(ticket, self._folder.path, error))
         else:
             self._reports.put(Accepted(ticket))
         return ticket
@@ -276,7 +276,8 @@ class FolderTransport:
             await link.aclose()
 
 
-def _refusal(ticket: int, path: Path, error: OSError) -> Refused:
+def refusal(ticket: int, path: Path, error: OSError) -> Refused:
+    """Return the report on what the disk would not take."""
     match error.errno:
         case errno.ENOSPC | errno.EDQUOT:
             return Refused(ticket, f"no room is left in {path}: free some", PATIENCE)

@@ -247,11 +247,11 @@ def sockaddr_of(text: Address) -> SockAddr:
     host, _, port = text.rpartition(":")
     try:
         ip = ip_address(host.removeprefix("[").removesuffix("]"))
-    except ValueError:
-        ip = None
-    if ip is None or not port.isdecimal() or not 0 < int(port) < 65536:
-        raise ValueError(f"{text} is no address of a UDP link: one is 10.0.0.1:5000 or [::1]:5000")
-    return _sockaddr(str(ip), int(port))
+        if 0 < int(port) < 65536:
+            return _sockaddr(str(ip), int(port))
+    except (ValueError, OSError):  # the latter for an interface that is not there
+        pass
+    raise ValueError(f"{text} is no address of a UDP link: one is 10.0.0.1:5000 or [::1]:5000")
 
 
 def _sockaddr(host: str, port: int) -> SockAddr:
@@ -270,9 +270,9 @@ def _look_up(host: str, port: int, like: SockAddr | None = None) -> SockAddr:
     family = socket.AF_UNSPEC if like is None else _family(like)
     try:
         found = socket.getaddrinfo(host, port, family, socket.SOCK_DGRAM)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:  # the latter for a name that no host can have
         raise TransportUnavailable(
-            f"no host {host!r} was found: check the name and the network ({error.strerror})"
+            f"no host {host!r} was found: check the name and the network ({_reason(error)})"
         ) from error
     found.sort(key=lambda info: info[0] != socket.AF_INET)
     return cast("SockAddr", found[0][4])
