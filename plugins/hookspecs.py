@@ -167,7 +167,8 @@ def focal_captured(clip: Clip) -> Clip | None:
 def focal_encoded(message: Message) -> None:
     """See a message of our own, made and not yet in the outbox.
 
-    Called once for each message, by the node, maybe in a worker thread.
+    Called once for each message, by the node in the thread that writes the outbox, which waits
+    meanwhile: return at once.
     An error is logged under the plugin's name and stops nothing.
     """
 
