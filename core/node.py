@@ -262,6 +262,12 @@ class Node:
             )
         return ids
 
+    def look(self) -> None:
+        """Another process of this home has committed something: see whether it is for us."""
+        for carrier in self._carriers.values():
+            carrier.wake()
+        self._turns.look()
+
     async def settle(self, seconds: float) -> None:
         """Wait until nothing of ours is on its way and unconfirmed, but so long at most."""
         try:

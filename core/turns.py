@@ -93,6 +93,10 @@ class Turns:
         self._keys[arrival.link] = arrival.key
         if told.left:
             self._open[message.id, delivered.twin] = told
+        self.look()
+
+    def look(self) -> None:
+        """There may be turns in the inbox."""
         for event in self._wake.values():
             event.set()
 

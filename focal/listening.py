@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -15,13 +16,22 @@ from typing import TYPE_CHECKING
 
 from .core.errors import FocalError
 from .core.events import LinkState, NodeEvent, Received, Trouble
+from .core.message import Message
 from .serving import make_node, real_time
+from .speech import sound_of
 
 if TYPE_CHECKING:
     from .app import App
+    from .core.inbox import Entry
+    from .core.node import Node
+    from .core.ports import Sink
+    from .core.spool import Spool
 
 LINGER = 1.0
 """Seconds that links stay open at the end for what is on its way."""
+
+LOOK_EVERY = 0.1
+"""Seconds between two looks at what other processes of this home have committed."""
 
 _log = logging.getLogger("focal.listen")
 
@@ -56,15 +66,21 @@ async def listen(
     links = app.links()
     async with AsyncExitStack() as stack:
         runtime = stack.enter_context(real_time())
-        opened = [await stack.enter_async_context(app.plugins.sink(it)) for it in _all(app, sinks)]
+        opened = await _open_sinks(app, sinks, stack, say)
         ours = stack.enter_context(app.home.owning(links))
         node = make_node(app, ours, stack.enter_context(app.spool()), runtime, *opened)
-        events = node.events()
+        spool = stack.enter_context(app.spool())
+        ear = _Ear(app, enough.count or math.inf, tell, say, opened)
+        events, mark = node.events(), spool.inbox.last_entry()
         await stack.enter_async_context(node)
         say(f"listening on {', '.join(links)}")
         try:
-            async with asyncio.timeout(enough.seconds):
-                await _hear(events, enough.count, tell, say)
+            async with asyncio.timeout(enough.seconds), asyncio.TaskGroup() as group:
+                hearing = group.create_task(ear.hear(events))
+                reading = group.create_task(ear.read(node, spool, mark, frozenset(ours)))
+                await asyncio.wait([hearing, reading], return_when=asyncio.FIRST_COMPLETED)
+                hearing.cancel()
+                reading.cancel()
         except TimeoutError:
             if enough.count is not None:
                 wanted = f"fewer than {enough.count} messages"
@@ -72,30 +88,72 @@ async def listen(
         await node.settle(LINGER)
 
 
-def _all(app: App, sinks: Sequence[str]) -> list[str]:
+async def _open_sinks(
+    app: App, sinks: Sequence[str], stack: AsyncExitStack, say: Callable[[str], None]
+) -> list[Sink]:
+    """Open what the settings and ``sinks`` say; of a home's processes only one speaks."""
     defaults = app.settings.defaults
-    save = [f"wav:{defaults.save}"] if defaults.save else []
-    return [*save, *sinks, *(["speaker"] if defaults.play else [])]
+    specs = [f"wav:{defaults.save}"] if defaults.save else []
+    specs += [*sinks, *(["speaker"] if defaults.play else [])]
+    opened = [await stack.enter_async_context(app.plugins.sink(spec)) for spec in specs]
+    if any(sink.speaks for sink in opened) and not stack.enter_context(app.home.lock("speaker")):
+        say("another process of this home plays what arrives; this one is silent")
+        return [sink for sink in opened if not sink.speaks]
+    return opened
 
 
-async def _hear(
-    events: AsyncIterator[NodeEvent],
-    count: int | None,
-    tell: Callable[[Received], None],
-    say: Callable[[str], None],
-) -> None:
-    """Pass events on until ``count`` messages came."""
-    came = 0
-    async for event in events:
-        match event:
-            case Received():
-                tell(event)
-                came += 1
-                if came == count:
-                    return
-            case LinkState(link, False, _, reason):
-                say(f"{link} is down: {reason}; trying again")
-            case Trouble(where, what):
-                say(f"{where}: {what}")
-            case _:
-                _log.info("%s", event)
+@dataclass
+class _Ear:
+    """Hears what the node tells and what others of this home put into the inbox."""
+
+    app: App
+    left: float
+    tell: Callable[[Received], None]
+    say: Callable[[str], None]
+    sinks: Sequence[Sink]
+
+    async def hear(self, events: AsyncIterator[NodeEvent]) -> None:
+        """Pass on what the node tells, until enough messages came."""
+        async for event in events:
+            match event:
+                case Received():
+                    self._came(event)
+                    if self.left <= 0:
+                        return
+                case LinkState(link, False, _, reason):
+                    self.say(f"{link} is down: {reason}; trying again")
+                case Trouble(where, what):
+                    self.say(f"{where}: {what}")
+                case _:
+                    _log.info("%s", event)
+
+    async def read(self, node: Node, spool: Spool, mark: int, ours: frozenset[str]) -> None:
+        """Look for what other processes commit: to send on our links, or received on theirs."""
+        keys = [sink.key for sink in self.sinks]
+        told_by_node = any(not sink.speaks for sink in self.sinks)
+        before = spool.changes()
+        while self.left > 0:
+            await asyncio.sleep(LOOK_EVERY)
+            if (now := spool.changes()) == before:
+                continue
+            before = now
+            for entry in spool.inbox.entries_after(mark):
+                mark = entry.row
+                if entry.link not in ours:
+                    if keys:
+                        spool.inbox.enlist(entry, keys)
+                    if not told_by_node:
+                        self._came(self._received(entry))
+            node.look()
+
+    def _came(self, event: Received) -> None:
+        if self.left > 0:
+            self.left -= 1
+            self.tell(event)
+
+    def _received(self, entry: Entry) -> Received:
+        message = Message.from_bytes(entry.message)
+        quality, seconds = sound_of(self.app.plugins, message)
+        return Received(
+            message, quality, seconds, entry.link, entry.peer, entry.at, twin=entry.twin
+        )

@@ -93,10 +93,12 @@ async def send(
         mark = journal.outbox.last_event()
         ids = await node.send(draft)
         _put_on(journal, ids, {name: links[name] for name in links if name not in (ours or links)})
-        for id in ids:
-            tell(Progress(State.QUEUED, id, None, None, runtime.unix()))
-        say(f"waiting until it is {wait}")
         watch = Watch(ids, links, wait)
+        for id in ids:
+            queued = Progress(State.QUEUED, id, None, None, runtime.unix())
+            watch.saw(queued)
+            tell(queued)
+        say(f"waiting until it is {wait}")
         await _follow(journal, mark, watch, order.timeout or draft.lifetime, tell)
         if ours:
             await node.settle(LINGER + 10 * max(map(_airtime, node.limits.values())))
@@ -246,7 +248,7 @@ def _price(app: App, name: str, limits: Limits, draft: Draft, messages: Sequence
     return Price(
         link=name,
         codec=spec.name if spec else None,
-        seconds=sum(spec.seconds(part) for part in draft.parts) if spec else 0.0,
+        seconds=round(sum(map(spec.seconds, draft.parts)), 3) if spec else 0.0,
         payload_bytes=sum(map(len, draft.parts)),
         message_bytes=sum(map(len, sizes)),
         frames=sum(cost.frames for cost in costs),

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from .core.errors import CodecError, CodecMissing, SourceError, TooLong
+from .core.errors import CodecError, SourceError, TooLong
 from .core.message import Kind, Message, Speech
+from .core.rack import Rack
 
 if TYPE_CHECKING:
     from .core.audio import Clip
@@ -79,6 +80,17 @@ async def only_clip(source: Source) -> Clip:
     raise SourceError("there is no sound in it: record it again")
 
 
+def sound_of(plugins: Plugins, message: Message) -> tuple[str | None, float]:
+    """Return quality and seconds of a message, as far as they can be told without decoding it."""
+    spec = plugins.codec_by_id(message.codec) if message.kind is Kind.VOICE else None
+    if spec is None:
+        return None, 0.0
+    try:
+        return spec.name, spec.seconds(message.payload)
+    except CodecError:  # a damaged payload is listed too; decoding it says what is wrong
+        return spec.name, 0.0
+
+
 def decode(plugins: Plugins, message: Message) -> tuple[CodecSpec, Clip]:
     """Return the codec of a voice message and its sound.
 
@@ -88,10 +100,9 @@ def decode(plugins: Plugins, message: Message) -> tuple[CodecSpec, Clip]:
     """
     if message.kind is not Kind.VOICE:
         raise CodecError(f"a message of kind {message.kind.name.lower()} has no sound")
-    spec = plugins.codec_by_id(message.codec)
-    if spec is None:
-        raise CodecMissing(f"nothing here decodes codec {message.codec}: a plugin is missing")
-    if why_not := spec.why_not():
-        raise CodecMissing(why_not)
-    with spec.load() as codec:
-        return spec, plugins.decoded(message, codec.decode(message.payload))
+    rack = Rack(plugins)
+    try:
+        clip = rack.decode(message.codec, message.payload)
+        return rack.spec(message.codec), plugins.decoded(message, clip)
+    finally:
+        rack.close()

@@ -10,13 +10,13 @@ import math
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from .core.errors import FocalError, SpoolError
+from .core.errors import SpoolError
 from .core.inbox import Entry
 from .core.leg import Leg
 from .core.message import Kind, Message, MessageId, origin_text
 from .core.ports import Delivery
 from .results import Held, Outgoing
-from .speech import decode
+from .speech import decode, sound_of
 
 if TYPE_CHECKING:
     from .app import App
@@ -118,7 +118,7 @@ def _outgoing(legs: Iterable[Leg]) -> list[Outgoing]:
 
 def _held(plugins: Plugins, entry: Entry) -> Held:
     message = Message.from_bytes(entry.message)
-    codec, seconds = _sound(plugins, message)
+    codec, seconds = sound_of(plugins, message)
     return Held(
         id=entry.id,
         twin=entry.twin,
@@ -133,14 +133,3 @@ def _held(plugins: Plugins, entry: Entry) -> Held:
         text=message.payload.decode(errors="replace") if entry.kind is Kind.TEXT else None,
         turns=tuple(f"{done.sink} {done.state}" for done in entry.outcomes),
     )
-
-
-def _sound(plugins: Plugins, message: Message) -> tuple[str | None, float]:
-    """Return quality and seconds of a message, as far as they can be told here."""
-    spec = plugins.codec_by_id(message.codec) if message.kind is Kind.VOICE else None
-    if spec is None:
-        return None, 0.0
-    try:
-        return spec.name, spec.seconds(message.payload)
-    except FocalError:  # a damaged payload is listed too; playing it says what is wrong
-        return spec.name, 0.0

@@ -65,10 +65,9 @@ class Shell:
 
     @contextmanager
     def working(self, text: str) -> Generator[Callable[[str], None]]:
-        """Show on a terminal that work goes on; gives the function that changes the text."""
+        """Show on a terminal that work goes on; gives what says how far, anywhere."""
         # rich sends what is printed meanwhile to its own stream: only where both are one terminal.
         if self.log == "json" or not (sys.stderr.isatty() and sys.stdout.isatty()):
-            self.note(text)
             yield self.note
             return
         from ._progress import spinner

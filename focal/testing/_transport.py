@@ -107,12 +107,15 @@ class TransportContract(ABC):
     def test_limits_make_sense(self) -> None:
         async def check(near: Link, far: Link) -> None:
             for limits in (near.limits, far.limits):
-                assert limits.kind == self.kind
-                assert 16 <= limits.mtu(None) <= limits.size
+                assert limits.kind == self.kind, (
+                    f"kind {limits.kind}, the contract says {self.kind}"
+                )
+                assert 16 <= limits.mtu(None) <= limits.size, "an MTU is from 16 to size"
                 assert 0 < limits.duty <= 1, "duty is a share, not a percentage"
-                assert limits.slot >= 0
-                assert all(s is None or 0 <= s <= 1 for s in (limits.used, limits.busy))
-                assert all(0 <= codec <= 255 for codec in limits.codecs or ())
+                assert limits.slot >= 0, "slot is in seconds"
+                shares = [share for share in (limits.used, limits.busy) if share is not None]
+                assert all(0 <= share <= 1 for share in shares), "used and busy are shares"
+                assert all(0 <= codec <= 255 for codec in limits.codecs or ()), "codec ids"
 
         self._run_links(check)
 
@@ -122,7 +125,8 @@ class TransportContract(ABC):
             costs = [limits.airtime(n, None) for n in range(1, min(limits.mtu(None), 512) + 1)]
             known = [cost for cost in costs if cost is not None]
             assert len(known) in (0, len(costs)), "airtime is known for all sizes, or for none"
-            assert known == sorted(known) and all(cost > 0 for cost in known)
+            assert known == sorted(known), "a longer packet costs less"
+            assert all(cost > 0 for cost in known), "a packet costs nothing"
 
         self._run_links(check)
 
@@ -130,9 +134,9 @@ class TransportContract(ABC):
         async def check(world: World) -> None:
             for transport, where in ((world.near, world.here), (world.far, world.there)):
                 key = transport.key
-                assert key and key.isprintable() and key == key.strip()
+                assert key and key.isprintable() and key == key.strip(), f"a key of {key!r}"
                 async with transport.open(where):
-                    assert transport.key == key
+                    assert transport.key == key, f"the key was {key!r}, and is {transport.key!r}"
 
         self._run_world(check)
 
@@ -144,7 +148,7 @@ class TransportContract(ABC):
             sent = [self.packet(n, seed) for seed, n in enumerate(sizes, 1)]
             for data in sent:
                 await near.send(data)
-            assert sorted(await received(far, len(sent))) == sorted(sent)
+            assert sorted(await received(far, len(sent))) == sorted(sent), "other packets came"
 
         self._run_links(check)
 
@@ -198,7 +202,7 @@ class TransportContract(ABC):
             try:
                 await near.send(self.packet(limit + 1, 1))
             except PacketTooBig as error:
-                assert (error.size, error.limit) == (limit + 1, limit)
+                assert (error.size, error.limit) == (limit + 1, limit), f"it says {error}"
             else:
                 raise AssertionError(f"{limit + 1} bytes were taken; the limit is {limit}")
             await pass_on(near, far, self.packet(50, 2))  # the first that far receives
@@ -210,7 +214,7 @@ class TransportContract(ABC):
             sent = [self.packet(64, seed) for seed in range(1, 41)]
             async with asyncio.TaskGroup() as group:
                 tasks = [group.create_task(send_all(near, sent[n::5])) for n in range(5)]
-                assert sorted(await received(far, len(sent))) == sorted(sent)
+                assert sorted(await received(far, len(sent))) == sorted(sent), "other packets came"
             tickets = [ticket for task in tasks for ticket in task.result()]
             assert len(set(tickets)) == len(sent), "two packets have one ticket"
 
@@ -230,7 +234,8 @@ class TransportContract(ABC):
                 (packet,) = await asyncio.gather(waiting, return_exceptions=True)
                 if isinstance(packet, asyncio.CancelledError):
                     packet = await far.receive()
-                assert isinstance(packet, Packet) and packet.data == data
+                assert isinstance(packet, Packet), f"receive raised {packet!r}"
+                assert packet.data == data, "another packet came"
 
         self._run_links(check)
 
@@ -348,7 +353,8 @@ class TransportContract(ABC):
             reports = near.reports()
             tickets = [await near.send(self.packet(50, seed)) for seed in range(1, 6)]
             told = [await anext(reports) for _ in tickets]
-            assert sorted(t.ticket for t in told if isinstance(t, Accepted)) == sorted(tickets)
+            accepted = [report.ticket for report in told if isinstance(report, Accepted)]
+            assert sorted(accepted) == sorted(tickets), f"sent {tickets}, told {told}"
 
         self._run_links(check)
 
@@ -373,7 +379,7 @@ class TransportContract(ABC):
             for _ in range(2):
                 async with world.far.open(world.there) as far:
                     again = await far.receive()
-                    assert again.data == second
+                    assert again.data == second, "what was acked came again"
             async with world.far.open(world.there) as far:
                 (await far.receive()).ack()
             async with world.near.open(world.here) as near, world.far.open(world.there) as far:
@@ -452,11 +458,14 @@ class TransportContract(ABC):
 
     async def _main(self, check: WorldCheck, unheard: list[object]) -> None:
         asyncio.get_running_loop().set_exception_handler(lambda _, said: unheard.append(said))
-        async with asyncio.timeout(self.patience), self.around():
-            near, far = self.pair()
-            here = context(self._runtime, origin=NEAR, folder=self.scratch / "near")
-            there = context(self._runtime, origin=FAR, folder=self.scratch / "far")
-            await check(World(near, far, here, there))
+        try:
+            async with asyncio.timeout(self.patience), self.around():
+                near, far = self.pair()
+                here = context(self._runtime, origin=NEAR, folder=self.scratch / "near")
+                there = context(self._runtime, origin=FAR, folder=self.scratch / "far")
+                await check(World(near, far, here, there))
+        except TimeoutError as error:  # its traceback shows what was waited for
+            raise AssertionError(f"waited {self.patience:g} seconds in vain") from error
         left = asyncio.all_tasks() - {asyncio.current_task()}
         assert not left, f"tasks left behind: {left}"
 
