@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NoReturn, TypeAlias, TypeVar
 
@@ -308,7 +309,7 @@ class Database:
 
     def _execute(self, connection: sqlite3.Connection, script: str) -> None:
         for statement in _statements(script):
-            self._told(lambda sql=statement: connection.execute(sql))
+            self._told(partial(connection.execute, statement))
 
 
 def number_of(id: MessageId) -> int:
@@ -372,7 +373,7 @@ _LOCKED = "{path}: another process has kept it locked too long; end that one and
 _LINES = {
     sqlite3.SQLITE_BUSY: _LOCKED,
     sqlite3.SQLITE_PROTOCOL: _LOCKED,
-    sqlite3.SQLITE_CANTOPEN: "cannot open {path}: see that its folder exists and is yours to write",
+    sqlite3.SQLITE_CANTOPEN: "cannot open {path}: its folder is missing, read-only or not yours",
     sqlite3.SQLITE_CORRUPT: "{path} is damaged: move it away (focal makes a new one) or restore it",
     sqlite3.SQLITE_FULL: "{path}: the disk is full; free some space and try again",
     sqlite3.SQLITE_IOERR: "{path}: the disk failed or is full ({error})",

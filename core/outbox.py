@@ -13,7 +13,8 @@ from .database import Database, Row, id_from, number_in, number_of
 from .errors import FrameError, SpoolError
 from .events import Progress, State
 from .journal import Journal
-from .leg import Leg, LegSpec
+from .leg import Leg as Leg
+from .leg import LegSpec as LegSpec
 from .message import Kind, MessageId, is_message
 from .total import Total
 

@@ -42,6 +42,7 @@ class Spool:
     Attributes:
         origin: the node's, 1 to 2**32 - 1.
         outbox, inbox, peers: its parts.
+        database: the file that they share.
     """
 
     def __init__(
@@ -53,7 +54,7 @@ class Spool:
         inbox: InboxBounds,
         peers: int,
     ) -> None:
-        self._db = database
+        self.database = database
         self._unix = unix
         self._start: int | None = None
         self.origin = self._identify(machine)
@@ -110,7 +111,7 @@ class Spool:
 
     def close(self) -> None:
         """Close it. Again: nothing happens."""
-        self._db.close()
+        self.database.close()
 
     def apply(self, ops: Sequence[Callable[[], object]]) -> list[object | Exception]:
         """Do several things in one transaction, each wholly or not at all.
@@ -119,7 +120,7 @@ class Spool:
             In the place of each op what it returned, or the exception it raised: then it alone
             is undone. When the commit fails, a SpoolError in every place.
         """
-        return self._db.apply(ops)
+        return self.database.apply(ops)
 
     def next_sequence(self) -> int:
         """Return a sequence for a new message of ours, never given before and never again.
@@ -130,37 +131,37 @@ class Spool:
         if self._start is None:
             now = int(self._unix())
             self._start = now if 0 < now < MAX_SEQUENCE else 1
-        with self._db.transaction():
-            last = int(self._db.rows("SELECT sequence FROM node")[0][0])
+        with self.database.transaction():
+            last = int(self.database.rows("SELECT sequence FROM node")[0][0])
             if last >= MAX_SEQUENCE:
                 raise SpoolError("this node has no message numbers left: use another --home")
             sequence = max(last + 1, self._start)
-            self._db.run("UPDATE node SET sequence = ?", sequence)
+            self.database.run("UPDATE node SET sequence = ?", sequence)
         return sequence
 
     def changes(self) -> int:
         """Return a number that differs when another process has committed since; it is cheap."""
-        return self._db.data_version()
+        return self.database.data_version()
 
     def purge(self, now: float) -> None:
         """Forget what is too old to be asked for; once an hour is enough."""
-        with self._db.transaction():
+        with self.database.transaction():
             self.outbox.purge(now)
             self.inbox.purge(now)
 
     def _identify(self, machine: str) -> int:
         """Return our origin; draw it if the spool is new or was copied from another machine."""
-        with self._db.transaction():
-            rows = self._db.rows("SELECT origin, machine FROM node")
+        with self.database.transaction():
+            rows = self.database.rows("SELECT origin, machine FROM node")
             origin, recorded = rows[0] if rows else (0, machine)
             if not rows:
                 origin = _draw(0)
-                self._db.run("INSERT INTO node VALUES (1, ?, ?, 0)", origin, machine)
+                self.database.run("INSERT INTO node VALUES (1, ?, ?, 0)", origin, machine)
             elif machine and recorded and machine != recorded:
                 origin = _draw(origin)
-                self._db.run("UPDATE node SET origin = ?, machine = ?", origin, machine)
+                self.database.run("UPDATE node SET origin = ?, machine = ?", origin, machine)
             elif machine and not recorded:
-                self._db.run("UPDATE node SET machine = ?", machine)
+                self.database.run("UPDATE node SET machine = ?", machine)
         return int(origin)
 
 
