@@ -99,6 +99,12 @@ async def gathered(link: Link) -> list[Report]:
     return [report async for report in link.reports()]
 
 
+async def heard_out(link: Link) -> None:
+    """Read the reports of a link and forget them, until it has ended."""
+    async for _ in link.reports():
+        pass
+
+
 async def step(count: int) -> None:
     """Let everybody else go ``count`` steps."""
     for _ in range(count):

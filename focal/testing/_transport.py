@@ -28,6 +28,7 @@ from ._links import (
     context,
     envelope_of,
     gathered,
+    heard_out,
     pass_on,
     received,
     refuses,
@@ -405,10 +406,13 @@ class TransportContract(ABC):
     def test_many_packets_leave_nothing_behind(self) -> None:
         async def check(near: Link, far: Link) -> None:
             size = min(near.limits.mtu(None), 4000)
+            reading = asyncio.gather(heard_out(near), heard_out(far))
             await self._carry(near, far, size, range(1, 101))
             with traced() as grown:
                 await self._carry(near, far, size, range(101, 101 + self.many))
                 assert grown() < self.growth, f"{grown()} bytes more after {self.many} packets"
+            reading.cancel()
+            await asyncio.gather(reading, return_exceptions=True)
 
         self._run_links(check)
 

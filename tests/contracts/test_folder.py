@@ -13,8 +13,8 @@ class TestFolder(TransportContract):
     kind = "message"
     virtual = True
     patience = 3600.0
-    many = 200
-    growth = 300_000  # names of files, and acks that near does not read
+    many = 100
+    growth = 150_000  # names of files, and acks that near does not read
 
     def pair(self) -> tuple[Transport, Transport]:
         shared = FolderTransport(self.scratch / "stick")

@@ -45,4 +45,5 @@ class TestMessages(TestFrames):
 class TestMessagesWithHistory(TestFrames):
     kind = "message"
     conditions = Conditions(kind="message", delay=0.1, history=3)
+    many = 300
     patience = 1000.0
