@@ -81,7 +81,6 @@ class MessageCarrier(Carrier):
             await self.hub.progress(leg.id, self.key, State.HEARD)
             return
         del self._tickets[report.ticket]
-        self._flying.discard(leg.id)
         if isinstance(report, Accepted):
             await self._taken(leg)
         elif report.retry_after is None:
@@ -90,6 +89,7 @@ class MessageCarrier(Carrier):
             )
         else:
             await self._put_off(leg, report.reason, report.retry_after)
+        self._flying.discard(leg.id)  # only now: until this is written, it looks unsent
         self.wake()
 
     async def _taken(self, leg: Leg) -> None:

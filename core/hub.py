@@ -235,14 +235,19 @@ class Hub:
         """What became of a message of ours, told by a receipt."""
         receipt = Receipt.read(message)
         state = _STATES[receipt.event]
-        outbox, by = self.desk.spool.outbox, message.id.origin
-        legs = await self.desk.do(lambda: outbox.find(receipt.of))
-        told = await self.desk.do(lambda: outbox.events(receipt.of))
-        if any(event.state is state and event.by == by for event in told):
-            return  # the same receipt again
-        directed = any(Message.from_bytes(leg.message).destination is not None for leg in legs[:1])
-        key = None if directed else arrival.key
-        await self.progress(receipt.of, key, state, by=by, done=state is not State.SENT)
+        outbox, by, at = self.desk.spool.outbox, message.id.origin, self.runtime.unix()
+
+        def op() -> Progress | None:
+            told = outbox.events(receipt.of)
+            if any(event.state is state and event.by == by for event in told):
+                return None  # the same receipt again
+            legs = outbox.find(receipt.of)
+            one = any(Message.from_bytes(leg.message).destination is not None for leg in legs[:1])
+            key = None if one else arrival.key  # what is for one is there, whichever way it went
+            done = state is not State.SENT
+            return outbox.progress(receipt.of, key, state, at=at, by=by, done=done)
+
+        self.publish(await self.desk.do(op))
 
 
 _STATES = {

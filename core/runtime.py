@@ -57,16 +57,20 @@ def real_runtime(executor: ThreadPoolExecutor, mark: Callable[[str], None] = unm
     return Runtime(time.monotonic, asyncio.sleep, run_blocking, time.time, mark)
 
 
+DAY = 86_400.0
+
+
 class Deadlock(FocalError):
-    """In virtual time: everybody waits, and no timer will wake anybody."""
+    """In virtual time: everybody waits and no timer will wake anybody, or it never ends."""
 
 
 class _Jump(selectors.SelectSelector):
     """A selector that never waits: it moves the virtual clock to the next timer instead."""
 
-    def __init__(self) -> None:
+    def __init__(self, limit: float) -> None:
         super().__init__()
         self.clock = 0.0
+        self.limit = limit
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         ready = super().select(0)
@@ -74,6 +78,8 @@ class _Jump(selectors.SelectSelector):
             return ready
         if timeout is None:
             raise Deadlock("virtual time: every task waits for another one")
+        if self.clock > self.limit:
+            raise Deadlock(f"virtual time: {self.limit:.0f} s have passed, and it goes on")
         self.clock += max(timeout, 1e-9)
         return []
 
@@ -84,8 +90,8 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     It knows no threads: blocking work must run inline (``virtual_runtime`` sees to that).
     """
 
-    def __init__(self) -> None:
-        self._jump = _Jump()
+    def __init__(self, limit: float = DAY) -> None:
+        self._jump = _Jump(limit)
         super().__init__(self._jump)
 
     def time(self) -> float:
@@ -104,11 +110,15 @@ def virtual_runtime(epoch: float = 1_800_000_000.0) -> Runtime:
     return Runtime(now, asyncio.sleep, run_blocking, lambda: epoch + now())
 
 
-def run_virtual(main: Coroutine[Any, Any, T]) -> T:
+def run_virtual(
+    main: Coroutine[Any, Any, T], limit: float = DAY, *, debug: bool | None = None
+) -> T:
     """Run a coroutine to its end in virtual time and return its result.
 
     Raises:
-        Deadlock: every task waits and no timer is set.
+        Deadlock: every task waits and no timer is set, or more than ``limit`` seconds passed.
+
+    ``debug`` is asyncio's; None leaves it to the environment.
     """
-    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+    with asyncio.Runner(debug=debug, loop_factory=lambda: VirtualLoop(limit)) as runner:
         return runner.run(main)

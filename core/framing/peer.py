@@ -46,6 +46,9 @@ EVERYONE = 0
 POLL_WITH_SYMBOL = 0.25
 """A symbol polls instead of a bare frame when it is more likely needed than this."""
 
+MOVED_AFTER = 3
+"""Silences after which the far end may have another address: then everyone is polled."""
+
 MAX_REPAIRABLE = 32
 """Confirmed messages to everyone that are still repaired when somebody else asks."""
 
@@ -332,6 +335,7 @@ class Conversation:
                 return []
             if peer is not None and not frame.hops:
                 effects.append(Met(frame.speaker, peer))
+                self._moved(frame.speaker, peer)
         match frame:
             case Whole() | Symbol():
                 self._hear_data(frame, peer, now, effects)
@@ -346,6 +350,12 @@ class Conversation:
                 if not frame.question:
                     effects.append(Greeted(frame.nonce, frame.speaker))
         return effects
+
+    def _moved(self, origin: int, peer: Address) -> None:
+        """What is on its way to this origin goes to where it was heard last."""
+        for flight in self._flights.values():
+            if flight.destination == origin:
+                flight.to = peer
 
     def _hear_data(
         self, frame: Whole | Symbol, peer: Address | None, now: float, effects: list[Effect]
@@ -561,6 +571,8 @@ class Conversation:
     def _silence(self, tag: int, flight: _Flight) -> None:
         flight.silences += 1
         flight.polled = True
+        if flight.silences >= MOVED_AFTER:
+            flight.to = None
         if self.pace.give_up is not None and flight.silences >= self.pace.give_up:
             del self._flights[tag]
             self._effects.append(GaveUp(tag))
