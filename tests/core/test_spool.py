@@ -9,6 +9,7 @@ from collections.abc import Callable, Generator
 from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -109,6 +110,9 @@ def test_one_failing_op_undoes_itself_alone(path: Path) -> None:
         assert (first, third) == (message(1).id, message(3).id)
         assert isinstance(failed, KeyError)
         assert [leg.id.sequence for leg in spool.outbox.waiting(HILL.link)] == [1, 3]
+        size = 2 * len(message(1).to_bytes())
+        counted = spool.database.rows("SELECT messages, bytes FROM total WHERE what = 'outbox'")
+        assert counted == [(2, size)]
 
 
 def test_an_op_that_refuses_before_it_writes_costs_no_second_run(path: Path) -> None:
@@ -156,6 +160,15 @@ def test_closing_twice_does_nothing(path: Path) -> None:
     spool = opened(path)
     spool.close()
     spool.close()
+
+
+@pytest.mark.parametrize(("durability", "synchronous"), [("power", 2), ("process", 1)])
+def test_only_what_shall_survive_a_power_cut_waits_for_the_disk(
+    path: Path, durability: Literal["power", "process"], synchronous: int
+) -> None:
+    with Spool.open(path, durability=durability, unix=Clock()) as spool:
+        assert spool.database.rows("PRAGMA synchronous") == [(synchronous,)]
+        assert spool.database.rows("PRAGMA journal_mode") == [("wal",)]
 
 
 # What can be wrong with the file

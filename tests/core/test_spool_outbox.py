@@ -135,6 +135,22 @@ def test_the_bounds_hold_within_a_batch(tight: Spool) -> None:
     assert sequences(tight) == [0, 1, 2]
 
 
+def test_what_ends_in_a_batch_makes_room_in_it(tight: Spool) -> None:
+    for n in range(3):
+        put(tight, message(n))
+    results = tight.apply(
+        [
+            partial(put, tight, message(3)),
+            partial(finish, tight, message(0).id),
+            partial(put, tight, message(3)),
+            partial(tight.outbox.drop, message(1).id),
+            partial(put, tight, message(4)),
+        ]
+    )
+    assert [isinstance(result, SpoolError) for result in results] == [True] + [False] * 4
+    assert sequences(tight) == [2, 3, 4]
+
+
 def test_history_is_bounded_and_the_oldest_goes(tight: Spool) -> None:
     for n in range(4):
         finish(tight, put(tight, message(n)))

@@ -15,21 +15,21 @@ from tests.core.spooling import HILL, Clock
 from tests.deadline import ROOT, environment
 
 WRITER = """
-import sys, time
+import sys
 from pathlib import Path
 from focal.core.message import Kind, MessageId
 from focal.core.spool import Spool
-from tests.core.spooling import message, put
+from tests.core.spooling import EPOCH, Clock, message, put
 
 path, batches, size = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
 print("ready", flush=True)
 sys.stdin.readline()
-with Spool.open(path, durability="power", unix=time.time) as spool:
+with Spool.open(path, durability="power", unix=Clock()) as spool:
     def one():
         id = put(spool, message(spool.next_sequence(), "x" * 300, origin=spool.origin))
         spool.inbox.deliver(
             message(id.sequence, origin=1).to_bytes(),
-            link="x", peer=None, at=time.time(), sinks=["wav:"],
+            link="x", peer=None, at=EPOCH, sinks=["wav:"],
         )
         return id
     for _ in range(batches):
