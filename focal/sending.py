@@ -24,7 +24,7 @@ from .core.message import Message, MessageId
 from .plugins.sources.microphone import MicrophoneSource
 from .results import Price
 from .serving import make_node, real_time
-from .speech import MAX_PARTS, choose, encode, only_clip
+from .speech import MAX_PARTS, check_length, choose, encode, only_clip
 from .watch import Watch
 
 if TYPE_CHECKING:
@@ -98,7 +98,8 @@ async def send(
             queued = Progress(State.QUEUED, id, None, None, runtime.unix())
             watch.saw(queued)
             tell(queued)
-        say(f"waiting until it is {wait}")
+        if not watch.settled:
+            say(f"waiting until it is {wait}")
         await _follow(journal, mark, watch, order.timeout or draft.lifetime, tell)
         if ours:
             await node.settle(LINGER + 10 * max(map(_airtime, node.limits.values())))
@@ -146,6 +147,7 @@ async def _draft(
         return draft
     clip = await _capture(app, order, say)
     spec = choose(app.plugins, app.settings.defaults.quality, clip.seconds, limits)
+    check_length(spec, clip.seconds, most, MAX_PARTS)
     say(f"encoding {clip.seconds:.1f} s as {spec.name}")
     speech = await runtime.run_blocking(lambda: encode(app.plugins, spec, clip, most, MAX_PARTS))
     return Draft.voice(speech, to=order.to, lifetime=lifetime)

@@ -46,19 +46,28 @@ def longest(spec: CodecSpec, room: int) -> float:
     return max(1, int(seconds / spec.step)) * spec.step
 
 
+def check_length(spec: CodecSpec, seconds: float, room: int, parts: int) -> None:
+    """See that sound fits ``parts`` messages of ``room`` bytes.
+
+    Raises:
+        TooLong: it does not; says how many seconds there can be.
+    """
+    most = longest(spec, room) * parts
+    if seconds > most:
+        raise TooLong(
+            f"{seconds:.0f} s of audio; at {spec.name} at most {int(most)} s can go: "
+            "cut it, or choose a quality with a lower rate"
+        )
+
+
 def encode(plugins: Plugins, spec: CodecSpec, clip: Clip, room: int, parts: int) -> list[Speech]:
     """Encode a clip in as many parts as it takes, each of at most ``room`` bytes.
 
     Raises:
-        TooLong: more than ``parts``; says how many seconds there can be.
+        TooLong: more than ``parts``.
         CodecError: the codec refuses it.
     """
-    most = longest(spec, room) * parts
-    if clip.seconds > most:
-        raise TooLong(
-            f"{clip.seconds:.0f} s of audio; at {spec.name} at most {most:.0f} s can go: "
-            "cut it, or choose a quality with a lower rate"
-        )
+    check_length(spec, clip.seconds, room, parts)
     from .plugins.sources.resample import resample
 
     clip = plugins.captured(clip)

@@ -1,0 +1,322 @@
+"""Bad input: each gets one clear line and exit code 1 or 2, and loses nothing."""
+
+from __future__ import annotations
+
+import os
+import resource
+import socket
+import sqlite3
+import subprocess
+import wave
+from collections.abc import Generator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile  # pyright: ignore[reportMissingTypeStubs]
+
+from tests.cli.conftest import Focal, recording
+from tests.deadline import Deadline, environment, running
+from tests.deadline import focal as process
+from tests.needs import needs
+from tests.unprivileged import ordinary_user
+
+UDP = "udp://127.0.0.1:9"
+
+
+def text_called_wav(folder: Path) -> Path:
+    path = folder / "text.wav"
+    path.write_text("this is no sound\n" * 20)
+    return path
+
+
+def no_bytes(folder: Path) -> Path:
+    path = folder / "none.wav"
+    path.touch()
+    return path
+
+
+def no_samples(folder: Path) -> Path:
+    path = folder / "empty.wav"
+    soundfile.write(path, np.zeros(0, np.float32), 16_000)
+    return path
+
+
+def not_numbers(folder: Path) -> Path:
+    path = folder / "nan.wav"
+    soundfile.write(path, np.full(16_000, np.nan, np.float32), 16_000, subtype="FLOAT")
+    return path
+
+
+def nothing(folder: Path) -> Path:
+    return folder / "nosuch.wav"
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (nothing, "no such file"),
+        (text_called_wav, "not audio that can be read"),
+        (no_bytes, "empty (0 bytes)"),
+        (no_samples, "holds no sound (0 samples)"),
+        (not_numbers, "NaN or infinity"),
+        (Path, "is a folder"),
+    ],
+)
+@pytest.mark.parametrize("command", ["encode", "send"])
+def test_what_is_no_speech(
+    focal: Focal, home: Path, tmp_path: Path, make: object, said: str, command: str
+) -> None:
+    assert callable(make)
+    options = ["-o", tmp_path / "x.focal"] if command == "encode" else ["--via", UDP]
+    done = focal("--home", home, command, make(tmp_path), *options)
+    assert (done.code, done.out) == (1, "")
+    assert said in done.line
+    assert not (tmp_path / "x.focal").exists()
+
+
+def hours(path: Path, count: int) -> Path:
+    """Write a WAV of so many hours of silence; most of the file is a hole."""
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(1000)
+        file.writeframes(bytes(2 * 1000 * 3600 * count))
+    return path
+
+
+def test_three_hours_do_not_fit_one_packet(focal: Focal, home: Path, tmp_path: Path) -> None:
+    long = hours(tmp_path / "long.wav", 3)
+    done = focal("--home", home, "encode", long, "-o", tmp_path / "x", "--quality", "c2-700c")
+    assert done.code == 1
+    assert "10800 s of audio; at c2-700c at most 747 s" in done.line
+
+
+def test_more_than_a_series_holds_is_refused_with_the_limit(
+    focal: Focal, home: Path, tmp_path: Path
+) -> None:
+    long = hours(tmp_path / "long.wav", 5)
+    send = ("send", long, "--via", UDP, "--quality", "c2-3200")
+    done = focal("--home", home, *send)
+    assert done.code == 1
+    assert "18000 s of audio; at c2-3200 at most 16" in done.line
+
+
+def test_long_audio_becomes_a_series(focal: Focal, home: Path, tmp_path: Path) -> None:
+    sound = recording(tmp_path / "long.wav", seconds=150)
+    send = ("send", sound, "--via", UDP, "--quality", "c2-3200", "--wait", "queued", "--json")
+    done = focal("--home", home, *send)
+    assert [event["event"] for event in done.objects] == ["queued"] * 3
+    numbers = [int(event["id"][8:], 16) for event in done.objects]
+    assert numbers == list(range(numbers[0], numbers[0] + 3))
+
+
+def test_96_khz_in_stereo_is_fine(focal: Focal, home: Path, tmp_path: Path) -> None:
+    path = tmp_path / "stereo.wav"
+    noise = np.random.default_rng(1).normal(0, 0.1, (96_000, 2)).astype(np.float32)
+    soundfile.write(path, noise, 96_000)
+    done = focal("--home", home, "--json", "encode", path, "-o", tmp_path / "x.focal")
+    assert (done.code, done.objects[0]["seconds"]) == (0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--via", UDP, "--quality", "c2-1330"], "did you mean 'c2-1300'?"),
+        (["--via", "upd://127.0.0.1:9"], "did you mean 'udp'?"),
+        (["--via", "udq"], "did you mean 'udp'?"),
+        (["--via", "udp"], "udp://HOST:PORT"),
+        (["--via", f"{UDP}?lisen=1"], "did you mean 'listen'?"),
+        (["--via", "udp://127.0.0.1:99999"], "99999"),
+        (["--via", "udp://[::1"], "udp://[::1"),
+        ([], "say --via LINK"),
+        (["--via", UDP, "--to", "~12"], "~1a2b3c4d"),
+        (["--via", UDP, "--raw", "8000"], "--raw is for standard input"),
+    ],
+)
+def test_what_there_is_not_names_what_there_is(
+    focal: Focal, home: Path, hello: Path, options: list[str], said: str
+) -> None:
+    done = focal("--home", home, "send", hello, *options, "--wait", "queued")
+    assert (done.code, done.out) == (2, "")
+    assert said in done.err.splitlines()[-1]
+
+
+def test_a_quality_that_tinyvoice_has_not(focal: Focal, home: Path, hello: Path) -> None:
+    out = hello.with_suffix(".bin")
+    encode = ("encode", hello, "-o", out, "--format", "tinyvoice", "--quality", "c2-1300")
+    done = focal("--home", home, *encode)
+    assert (done.code, "TinyVoice has no form for c2-1300" in done.line) == (1, True)
+
+
+@pytest.fixture
+def taken() -> Generator[int]:
+    """Give a UDP port that is in use."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as holder:
+        holder.bind(("127.0.0.1", 0))
+        yield holder.getsockname()[1]
+
+
+@pytest.mark.parametrize("command", [["send", "--text", "x"], ["listen"]])
+def test_a_port_in_use(focal: Focal, home: Path, taken: int, command: list[str]) -> None:
+    done = focal("--home", home, *command, "--via", f"{UDP}?listen={taken}&bind=127.0.0.1")
+    assert (done.code, done.out) == (1, "")
+    assert f"UDP port {taken} is in use" in done.line
+
+
+def test_a_host_that_there_is_not(focal: Focal, home: Path) -> None:
+    done = focal("--home", home, "send", "--text", "x", "--via", "udp://nosuch.invalid:9")
+    assert (done.code, "nosuch.invalid" in done.line) == (1, True)
+
+
+def test_nobody_at_the_other_end_ends_unknown_and_loses_nothing(focal: Focal, home: Path) -> None:
+    send = ("send", "--text", "x", "--via", UDP, "--wait", "delivered", "--timeout", "0.3")
+    done = focal("--home", home, "--json", *send)
+    last = done.objects[-1]
+    assert (done.code, last["event"]) == (1, "unknown")
+    assert f"outbox show {last['id']}" in done.err.splitlines()[-1]
+    (waiting,) = focal("--home", home, "--json", "outbox", "list").objects
+    assert waiting["id"] == last["id"]
+
+
+@pytest.mark.parametrize("command", ["decode", "info"])
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (None, "No such file"),
+        (b"", "it is empty"),
+        (b"\x84\xa1v\x01\xa1mgarbage", "a damaged envelope"),
+        (b"\xf1" + bytes(40), "a damaged message"),
+        (b"\xf2" + bytes(40), "a message of version 2"),
+        (b"this is a text.", "neither a focal packet nor a TinyVoice packet"),
+        (bytes(300_000), "more than"),
+    ],
+)
+def test_a_corrupt_packet(
+    focal: Focal, home: Path, tmp_path: Path, command: str, data: bytes | None, said: str
+) -> None:
+    packet = tmp_path / "packet.focal"
+    if data is not None:
+        packet.write_bytes(data)
+    options = ["-o", tmp_path / "out.wav"] if command == "decode" else []
+    done = focal("--home", home, command, packet, *options)
+    assert (done.code, done.out) == (1, "")
+    assert said in done.line
+    assert not (tmp_path / "out.wav").exists()
+
+
+@pytest.mark.parametrize("command", ["encode", "decode"])
+def test_a_place_that_cannot_be_written(
+    focal: Focal, home: Path, hello: Path, tmp_path: Path, command: str
+) -> None:
+    packet = tmp_path / "hello.focal"
+    assert focal("--home", home, "encode", hello, "-o", packet).code == 0
+    source = hello if command == "encode" else packet
+    done = focal("--home", home, command, source, "-o", tmp_path / "nosuch" / "out")
+    assert (done.code, "there is no such folder" in done.line) == (1, True)
+    done = focal("--home", home, command, source, "-o", tmp_path)
+    assert (done.code, "is a folder" in done.line) == (1, True)
+
+
+def test_a_full_disk(focal: Focal, home: Path, hello: Path) -> None:
+    needs("/dev/full", Path("/dev/full").exists())
+    done = focal("--home", home, "encode", hello, "-o", "/dev/full")
+    assert (done.code, "No space left" in done.line) == (1, True)
+
+
+def test_a_file_that_may_not_grow_is_not_half_written(
+    focal: Focal, home: Path, hello: Path, tmp_path: Path
+) -> None:
+    focal("--home", home, "encode", hello, "-o", tmp_path / "hello.focal")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+    try:
+        back = tmp_path / "back.wav"
+        done = focal("--home", home, "decode", tmp_path / "hello.focal", "-o", back)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert (done.code, "back.wav cannot be written" in done.line) == (1, True)
+    assert not list(tmp_path.glob("*back*"))
+
+
+def test_a_home_that_is_a_file(focal: Focal, hello: Path) -> None:
+    done = focal("--home", hello, "outbox", "list")
+    assert (done.code, "is a file" in done.line) == (2, True)
+
+
+def test_a_home_that_is_read_only(focal: Focal, tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    for parent in tmp_path.parents[:2]:
+        parent.chmod(0o755)
+    with ordinary_user():
+        done = focal("--home", "/proc/focal", "outbox", "list")
+    assert (done.code, "/proc/focal" in done.line) == (1, True)
+
+
+def test_a_spool_of_a_newer_version(focal: Focal, home: Path) -> None:
+    assert focal("--home", home, "outbox", "list").code == 0
+    with sqlite3.connect(home / "spool.db") as database:
+        database.execute("PRAGMA user_version = 99")
+    database.close()
+    done = focal("--home", home, "outbox", "list")
+    assert (done.code, "version 99" in done.line) == (1, True)
+
+
+def test_a_spool_that_is_no_database(focal: Focal, home: Path) -> None:
+    home.mkdir()
+    (home / "spool.db").write_bytes(b"not a database" * 100)
+    done = focal("--home", home, "inbox", "list")
+    assert (done.code, "is not a database" in done.line) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        (["outbox", "show", "0" * 16], "no message 0000000000000000 in the outbox"),
+        (["outbox", "retry", "0" * 16], "no message 0000000000000000 in the outbox"),
+        (["outbox", "drop", "0" * 16], "no message 0000000000000000 in the outbox"),
+        (["inbox", "show", "0" * 16], "no message 0000000000000000 in the inbox"),
+        (["inbox", "play", "0" * 16], "no message 0000000000000000 in the inbox"),
+        (["inbox", "drop", "0" * 16], "no message 0000000000000000 in the inbox"),
+        (["inbox", "drop", "hello"], "one is 16 hex digits"),
+    ],
+)
+def test_a_message_that_there_is_not(
+    focal: Focal, home: Path, command: list[str], said: str
+) -> None:
+    done = focal("--home", home, *command)
+    assert (done.code, said in done.line) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "said"),
+    [
+        (["--sink", "wavv:x"], 2, "did you mean 'wav'?"),
+        (["--save", "/proc/nosuch/in"], 1, "/proc/nosuch/in cannot be written"),
+        (["--timeout", "0.1", "--count", "1"], 1, "fewer than 1 messages came in 0.1 s"),
+    ],
+)
+def test_a_listener_that_cannot(
+    focal: Focal, home: Path, options: list[str], code: int, said: str
+) -> None:
+    done = focal("--home", home, "listen", "--via", UDP, *options)
+    assert done.code == code
+    assert said in done.err.splitlines()[-1]
+
+
+def test_settings_that_cannot_be(home: Path, tmp_path: Path) -> None:
+    (tmp_path / "focal.toml").write_text("[defaults]\nqualty = 'auto'\n")
+    with running(process("outbox", "list"), Deadline(), cwd=tmp_path) as told:
+        assert told.wait() == 2
+        assert "did you mean 'quality'?" in told.err[0]
+        assert len(told.err) == 1
+
+
+def test_a_reader_that_goes_away(home: Path, tmp_path: Path) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run(
+        process("--help"), stdout=write, stderr=subprocess.PIPE, env=environment(), timeout=60
+    )
+    os.close(write)
+    assert (done.returncode, done.stderr) == (1, b"")

@@ -1,0 +1,97 @@
+"""The shell around all commands: options anywhere, exit codes, one line for every failure."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Focal
+from tests.deadline import Deadline, running
+from tests.deadline import focal as process
+
+
+def test_help_names_every_command(focal: Focal) -> None:
+    done = focal("--help")
+    assert done.code == 0
+    for name in ("demo", "send", "listen", "encode", "decode", "info", "outbox", "inbox"):
+        assert f"\n  {name} " in done.out
+
+
+@pytest.mark.parametrize(
+    "arguments", [["send"], ["listen"], ["demo"], ["outbox", "list"], ["inbox", "play"]]
+)
+def test_every_command_has_help_and_the_common_options(focal: Focal, arguments: list[str]) -> None:
+    done = focal(*arguments, "--help")
+    assert done.code == 0
+    for option in ("--home", "--json", "--log", "--verbose"):
+        assert option in done.out
+
+
+def test_the_version_is_told(focal: Focal) -> None:
+    done = focal("--version")
+    assert (done.code, done.out.split()[0]) == (0, "focal")
+
+
+def test_the_common_options_stand_before_or_after_the_name(
+    focal: Focal, home: Path, hello: Path, tmp_path: Path
+) -> None:
+    packet = tmp_path / "hello.focal"
+    before = focal("--home", home, "--json", "encode", hello, "-o", packet)
+    after = focal("encode", hello, "-o", packet, "--json", "--home", home)
+    origins = {event["id"][:8] for event in before.objects + after.objects}
+    assert (before.code, after.code, len(origins)) == (0, 0, 1)
+    assert focal("outbox", "--home", home, "--json", "list").out == ""
+    assert focal("outbox", "list", "--home", home).err == "the outbox is empty\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["encod"], "did you mean 'encode'?"),
+        (["outbox", "lst"], "did you mean 'list'?"),
+        (["info"], "Missing argument 'PACKET'"),
+        (["info", "x", "--jsn"], "--jsn"),
+        (["info", "x", "--log", "xml"], "'xml'"),
+        (["send", "a.wav", "--text", "b"], "one of FILE, --record and --text"),
+        (["send", "--via", "udp://127.0.0.1:9"], "one of FILE, --record and --text"),
+        (["send", "--text", "x", "--timeout", "-1"], "-1"),
+        (["listen", "--count", "0"], "0 is not in the range"),
+    ],
+)
+def test_wrong_usage_is_one_line_and_exit_code_2(
+    focal: Focal, arguments: list[str], said: str
+) -> None:
+    done = focal(*arguments)
+    assert (done.code, done.out) == (2, "")
+    assert said in done.line
+
+
+def test_no_command_shows_the_help(focal: Focal) -> None:
+    done = focal()
+    assert "Commands:" in done.out + done.err
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_a_listener_in_order(tmp_path: Path, number: signal.Signals) -> None:
+    listen = process("listen", "--home", str(tmp_path / "home"), "--via", "udp://127.0.0.1:9")
+    with running(listen, Deadline()) as listener:
+        listener.line("listening on udp://127.0.0.1:9", "err")
+        listener.signal(number)
+        assert listener.wait() == 130
+        assert "Traceback" not in listener.story()
+
+
+def test_logs_and_notes_can_be_json(focal: Focal, home: Path) -> None:
+    done = focal("--log", "json", "--home", home, "inbox", "list")
+    assert done.err == '{"level": "note", "text": "the inbox is empty"}\n'
+
+
+def test_an_error_of_a_task_group_is_told_as_its_own() -> None:
+    from focal.cli._run import _only  # pyright: ignore[reportPrivateUsage]
+    from focal.core.errors import SpoolError
+
+    error, bug = SpoolError("the disk is full"), ValueError("a bug")
+    assert _only(ExceptionGroup("tasks", [ExceptionGroup("inner", [error])])) is error
+    assert isinstance(_only(ExceptionGroup("tasks", [error, bug])), ExceptionGroup)
