@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from .desk import Desk
 from .errors import FrameError, LinkClosed
-from .events import NodeEvent, State, Trouble
+from .events import NodeEvent, Progress, State, Trouble
 from .framing.assemble import Assembler
 from .inbox import Delivered
 from .link import Address

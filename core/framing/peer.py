@@ -52,6 +52,9 @@ MOVED_AFTER = 3
 MAX_REPAIRABLE = 32
 """Confirmed messages to everyone that are still repaired when somebody else asks."""
 
+MAX_PEERS = 1024
+"""Origins towards which loss is remembered."""
+
 MAX_ASKS = 4
 """How often a listener asks by itself for what is for everyone; its sender may poll no more."""
 
@@ -194,7 +197,7 @@ class Conversation:
         self.replies = replies
         self._flights: dict[int, _Flight] = {}
         self._listening: dict[int, _Listening] = {}
-        self._loss: dict[Address | None, Loss] = {}
+        self._loss: dict[int | None, Loss] = {}
         self._outs: list[tuple[int, int, Out]] = []
         self._order = count()
         self._effects: list[Effect] = []
@@ -216,15 +219,17 @@ class Conversation:
         flight = self._flights.get(tag)
         return flight.next_index if flight else None
 
-    def loss(self, to: Address | None) -> Loss:
-        """Return what is known of the loss towards an address."""
-        if to not in self._loss:
-            self._loss[to] = Loss(self.pace.assumed_loss)
-        return self._loss[to]
+    def loss(self, destination: int | None) -> Loss:
+        """Return what is known of the loss towards an origin; None is everyone."""
+        if destination not in self._loss:
+            if len(self._loss) >= MAX_PEERS:
+                del self._loss[next(iter(self._loss))]
+            self._loss[destination] = Loss(self.pace.assumed_loss)
+        return self._loss[destination]
 
-    def plan(self, splitter: Splitter, destination: int | None, to: Address | None) -> int:
+    def plan(self, splitter: Splitter, destination: int | None) -> int:
         """Return how many symbols of parity go up front."""
-        share = self.loss(to).share
+        share = self.loss(destination).share
         if destination is not None:
             return parity_to_peer(splitter.cut.k, share)
         return parity_to_all(max(share, self.pace.assumed_loss))  # the first to confirm was lucky
@@ -251,7 +256,7 @@ class Conversation:
         """
         flight = _Flight(splitter, destination, to, first, now)
         self._flights[check_of(splitter.message)] = flight
-        parity = self.plan(splitter, destination, to) if extra is None else extra
+        parity = self.plan(splitter, destination) if extra is None else extra
         self._burst(flight, splitter.cut.k + parity)
         return flight.next_index
 
@@ -428,11 +433,11 @@ class Conversation:
             wanted = min(need.count, cut.k)
             sent = min(flight.total, MAX_SYMBOLS)
             self._tell_loss(flight, max(0, sent - cut.k + wanted), sent)
-        self._burst(flight, answer_to(wanted, self.loss(flight.to).share))
+        self._burst(flight, answer_to(wanted, self.loss(flight.destination).share))
 
     def _tell_loss(self, flight: _Flight, lost: int, of: int) -> None:
         if not flight.told:  # what a request told is not told again by the confirm
-            self.loss(flight.to).told(lost, of)
+            self.loss(flight.destination).told(lost, of)
             flight.told = True
 
     def _hear_confirm(self, confirm: Confirm, now: float, effects: list[Effect]) -> None:
@@ -586,7 +591,7 @@ class Conversation:
         k, n = flight.splitter.cut.k, flight.total
         if n < k:
             return 1.0
-        loss = max(0.05, self.loss(flight.to).share)
+        loss = max(0.05, self.loss(flight.destination).share)
         nothing = loss**n
         lacks = (1 - chance(k, n, loss) - nothing) * loss + nothing
         has = chance(k, n, loss) * loss
