@@ -13,7 +13,7 @@ test: .venv/test.stamp
 
 check: .venv/check.stamp
 	$(BIN)/ruff format --check . && $(BIN)/ruff check .
-	$(BIN)/mypy && $(BIN)/pyright
+	$(BIN)/mypy && $(BIN)/pyright --pythonpath $(BIN)/python
 
 bench: .venv/test.stamp  # writes bench-results.json
 	$(BIN)/python -m bench $(ARGS)
