@@ -36,6 +36,7 @@ from typing import Final
 from .errors import FrameError, TooLong
 
 MAGIC = 0xF1
+MIN_MESSAGE = 14
 MAX_MESSAGE = 65_535 + 300  # a payload of the most bytes, with every optional field
 MAX_PAYLOAD = 65_535
 MAX_NAME = 128  # bytes of UTF-8: 32 characters of any script, as TinyVoice allows

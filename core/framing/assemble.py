@@ -3,9 +3,21 @@
 The law of this module: what is held is bounded, per peer and in all, and no peer's frames can
 spoil what another peer's frames make. Sans-I/O.
 
-Symbols combine only within one (tag, k, size). Each is kept under the peer it came from; when the
-message that they give fails its check, one peer's symbols at a time are left out, and a peer whose
-own symbols alone are enough and fail is left out for good.
+Symbols combine only within one (tag, k, size). What one peer gave of one such partial is its
+*share*. A share with k symbols is tried by itself and then let go, so whatever others say, a
+message of which one peer brings k symbols becomes whole. Shares of several peers are tried
+together too: each set of peers once, when it first has k different symbols. So a wrong symbol
+spoils the sets that its peer is in, and no others; and what a frame can cost is bounded, because
+each trial takes k symbols that had to be sent for it.
+
+A tag is a CRC-32, which anybody can forge: two messages may have the same one, and share symbols.
+So symbols that fit a message which is whole already are kept like others (an *echo*), until they
+say something else or are let go.
+
+What is held is counted with the memory that it really takes. When all of it is too much, the peer
+that holds most loses its oldest share, if that peer holds more than one long message needs;
+if nobody does, the oldest share of all goes. So a few who flood only push out each other's, and
+many need to send ``total`` between two frames of somebody else's.
 """
 
 from __future__ import annotations
@@ -13,19 +25,29 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from heapq import nlargest
+from itertools import combinations
 
 from ..link import Address
-from ..message import check_of, destination_of, is_message
+from ..message import MIN_MESSAGE, check_of, destination_of, is_message
 from .fec import parity, recover
 from .frame import Symbol, Whole
-from .split import Cut, symbols_of
+from .split import MAX_DATAGRAM, Cut, symbols_of
 
 OVERHEAD = 128
 """Bytes that a held symbol is counted as, beyond its own."""
 
-MAX_TRIES = 64
-"""Mixed trials of one partial; after them only single peers' symbols are tried."""
+SHARE = 1024
+"""Bytes that a peer's part in a partial is counted as, beyond its symbols."""
+
+MAX_MIXED = 4
+"""Peers whose symbols are tried together; of more, those who gave most."""
+
+MAX_SPEAKERS = 64
+"""Peers of one partial up to which any are tried together; beyond, each only by itself."""
+
+MAX_SAME_TAG = 4
+"""Messages with the same tag that are remembered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,51 +94,71 @@ class Held:
     destination: int | None
 
 
-_Key: TypeAlias = tuple[int, int, int]
-
-
 class _Partial:
-    __slots__ = ("bad", "cut", "symbols", "tag", "touched", "tries")
+    """A message that is not whole yet: what each peer gave of it."""
 
-    def __init__(self, tag: int, cut: Cut, now: float) -> None:
+    __slots__ = ("cut", "doubtful", "shares", "tag")
+
+    def __init__(self, tag: int, cut: Cut) -> None:
         self.tag = tag
         self.cut = cut
-        self.symbols: dict[Via, dict[int, bytes]] = {}
-        self.bad: set[Via] = set()
-        self.tries = 0
-        self.touched = now
+        self.shares: dict[_Peer, _Share] = {}
+        self.doubtful = False
 
-    def indices(self) -> set[int]:
-        return {index for own in self.symbols.values() for index in own}
+    @property
+    def mask(self) -> int:
+        return _union(self.shares.values())
 
-    def mixed(self, without: Via | None = None) -> dict[int, bytes]:
-        """Return one symbol for each index; peers with more symbols come first."""
-        out: dict[int, bytes] = {}
-        for via, own in sorted(self.symbols.items(), key=lambda item: -len(item[1])):
-            if via != without:
-                for index, data in own.items():
-                    out.setdefault(index, data)
-        return out
+    @property
+    def open(self) -> bool:
+        """Whether it is more than an echo of what is whole."""
+        return any(share.fresh for share in self.shares.values())
 
-    def cost(self, via: Via) -> int:
-        return len(self.symbols.get(via, ())) * (self.cut.size + OVERHEAD)
+
+class _Share:
+    """What one peer gave of one partial. Bit i of ``mask`` says that it holds symbol i."""
+
+    __slots__ = ("fresh", "mask", "partial", "peer", "symbols", "touched")
+
+    def __init__(self, partial: _Partial, peer: _Peer) -> None:
+        self.partial = partial
+        self.peer = peer
+        self.symbols: dict[int, bytes] = {}
+        self.mask = 0
+        self.fresh = False
+        self.touched = 0.0
+
+    @property
+    def cost(self) -> int:
+        return SHARE + len(self.symbols) * (self.partial.cut.size + OVERHEAD)
+
+
+class _Peer:
+    """What one peer holds here in all; its oldest share first."""
+
+    __slots__ = ("shares", "used", "via")
+
+    def __init__(self, via: Via) -> None:
+        self.via = via
+        self.used = 0
+        self.shares: OrderedDict[_Share, None] = OrderedDict()
 
 
 class Assembler:
     """Puts messages together. One for all links of a node.
 
     Args:
-        per_peer: bytes held for one peer's symbols; beyond, its oldest partial loses them.
-        total: bytes held in all; beyond, the partial that was touched longest ago goes.
-        patience: seconds after which a partial that gets nothing new is forgotten.
+        per_peer: bytes held for one peer's symbols; beyond, it loses its oldest share.
+        total: bytes held in all; beyond, who holds most loses its oldest share.
+        patience: seconds after which a share that gets nothing new is forgotten.
         remembered: messages kept after they were whole, to know their frames again.
     """
 
     def __init__(
         self,
         *,
-        per_peer: int = 256 * 1024,
-        total: int = 8 * 1024 * 1024,
+        per_peer: int = 2 * 1024 * 1024,
+        total: int = 16 * 1024 * 1024,
         patience: float = 3600.0,
         remembered: int = 64,
     ) -> None:
@@ -126,145 +168,166 @@ class Assembler:
         self.remembered = remembered
         self.held_bytes = 0
         self.dropped = 0
-        self._partials: OrderedDict[_Key, _Partial] = OrderedDict()
-        self._used: dict[Via, int] = {}
+        self._partials: dict[int, dict[Cut, _Partial]] = {}
+        self._shares: OrderedDict[_Share, None] = OrderedDict()
+        self._peers: dict[Via, _Peer] = {}
+        self._heavy: dict[_Peer, None] = {}
         self._done: OrderedDict[bytes, None] = OrderedDict()
         self._done_by_tag: dict[int, list[bytes]] = {}
 
     def feed(self, frame: Whole | Symbol, via: Via, now: float) -> Complete | None:
         """Take a frame; return the message that is whole now, if one is."""
+        self.expire(now)
         if isinstance(frame, Whole):
-            again = frame.message in self._done
-            self.finish(frame.message)
-            return Complete(frame.message, via, frame.hops, again)
+            return self._complete(frame.message, via, frame.hops)
         known = self._known(frame)
-        if known is not None:
-            return Complete(known, via, frame.hops, again=True)
-        message = self._add(frame, via, now)
-        if message is None:
-            return None
+        message = self._add(frame, via, now, fresh=known is None)
+        if message is not None and message != known:
+            return self._complete(message, via, frame.hops)
+        return Complete(known, via, frame.hops, again=True) if known is not None else None
+
+    def _complete(self, message: bytes, via: Via, hops: int) -> Complete:
+        again = message in self._done
         self.finish(message)
-        return Complete(message, via, frame.hops)
+        return Complete(message, via, hops, again)
 
     def finish(self, message: bytes) -> None:
         """A message is whole, from wherever: end its partials and remember it for a while."""
-        tag = check_of(message)
-        for partial in [p for p in self._partials.values() if p.tag == tag]:
-            for via in [via for via in partial.symbols if _explains(message, partial, via)]:
-                self._leave_out(partial, via)
         if message in self._done:
             self._done.move_to_end(message)
             return
+        tag = check_of(message)
+        for partial in self._partials.get(tag, {}).values():
+            for share in partial.shares.values():
+                share.fresh = share.fresh and not _explains(message, share)
         self._done[message] = None
-        self._done_by_tag.setdefault(tag, []).append(message)
-        if len(self._done) > self.remembered:
-            oldest, _ = self._done.popitem(last=False)
-            self._forget(oldest)
+        same = self._done_by_tag.setdefault(tag, [])
+        same.append(message)
+        if len(same) > MAX_SAME_TAG:
+            self._forget(same[0])
+        elif len(self._done) > self.remembered:
+            self._forget(next(iter(self._done)))
 
     def whole(self, tag: int) -> bytes | None:
         """Return a remembered message with this tag."""
         messages = self._done_by_tag.get(tag)
         return messages[-1] if messages else None
 
-    def held(self, tag: int) -> Held | None:
-        """Return what the fullest partial with this tag has."""
-        found = [partial for key, partial in self._partials.items() if key[0] == tag]
-        if not found:
-            return None
-        partial = max(found, key=lambda partial: len(partial.indices()))
-        indices = partial.indices()
-        first = next((own[0] for own in partial.symbols.values() if 0 in own), b"")
-        known, destination = destination_of(first)
-        return Held(partial.cut.k, len(indices), max(indices, default=0), known, destination)
+    def held(self, tag: int, via: Via | None = None) -> Held | None:
+        """Return what there is of a message.
 
-    def missed(self, tag: int) -> int:
+        Args:
+            tag: its check.
+            via: a peer: what there is of the message that this peer speaks of. Without it, or if
+                the peer gave nothing, the fullest partial with this tag.
+        """
+        share = self._newest(tag, via) if via else None
+        if share is not None:
+            return _held(share.partial, share)
+        found = [p for p in self._partials.get(tag, {}).values() if p.open]
+        return _held(max(found, key=lambda p: p.mask.bit_count())) if found else None
+
+    def missed(self, tag: int, via: Via | None = None) -> int:
         """Return how many symbols below the highest one held are missing."""
-        held = self.held(tag)
+        held = self.held(tag, via)
         return max(0, held.highest + 1 - held.count) if held else 0
 
     def expire(self, now: float) -> list[int]:
-        """Forget partials that nothing came for; return their tags."""
-        old = [key for key, p in self._partials.items() if p.touched + self.patience <= now]
-        for key in old:
-            self._drop(key)
-        return [key[0] for key in old]
+        """Forget shares that nothing came for; return the tags of the messages given up."""
+        tags: list[int] = []
+        while (at := self.next_deadline()) is not None and at <= now:
+            share = next(iter(self._shares))
+            self._leave_out(share)
+            if share.fresh and not share.partial.open:
+                tags.append(share.partial.tag)
+        return tags
 
     def next_deadline(self) -> float | None:
         """Return when ``expire`` has something to do."""
-        first = next(iter(self._partials.values()), None)
+        first = next(iter(self._shares), None)
         return first.touched + self.patience if first else None
 
     # Holding
 
-    def _add(self, frame: Symbol, via: Via, now: float) -> bytes | None:
-        key = (frame.tag, frame.k, len(frame.data))
-        partial = self._partials.get(key)
-        if partial is None:
-            partial = _Partial(frame.tag, Cut(frame.k, len(frame.data)), now)
-            self._partials[key] = partial
-        own = partial.symbols.setdefault(via, {})
-        if via in partial.bad or frame.index in own:
+    def _add(self, frame: Symbol, via: Via, now: float, *, fresh: bool) -> bytes | None:
+        cut = Cut(frame.k, len(frame.data))
+        if not _possible(cut):
             return None
-        own[frame.index] = frame.data
-        self._charge(via, len(frame.data) + OVERHEAD)
-        partial.touched = now
-        self._partials.move_to_end(key)
-        message = self._try(partial, via)
-        if message is None:
-            self._make_room(via)
+        share = self._share(frame.tag, cut, via)
+        if frame.index in share.symbols:
+            return None
+        share.symbols[frame.index] = frame.data
+        share.mask |= 1 << frame.index
+        share.fresh = share.fresh or fresh
+        share.touched = now
+        self._shares.move_to_end(share)
+        share.peer.shares.move_to_end(share)
+        self._charge(share.peer, cut.size + OVERHEAD)
+        message = self._try(share, frame.index)
+        self._make_room(share.peer)
         return message
 
-    def _charge(self, via: Via, size: int) -> None:
-        self.held_bytes += size
-        used = self._used.get(via, 0) + size
-        if used:
-            self._used[via] = used
-        else:
-            self._used.pop(via, None)
+    def _share(self, tag: int, cut: Cut, via: Via) -> _Share:
+        """Return a peer's share in a partial; a new one is empty."""
+        partial = self._partials.get(tag, {}).get(cut)
+        if partial is None:
+            partial = self._partials.setdefault(tag, {})[cut] = _Partial(tag, cut)
+        peer = self._peers.get(via)
+        if peer is None:
+            peer = self._peers[via] = _Peer(via)
+        share = partial.shares.get(peer)
+        if share is None:
+            share = partial.shares[peer] = _Share(partial, peer)
+            self._shares[share] = peer.shares[share] = None
+            self._charge(peer, SHARE)
+        return share
 
-    def _make_room(self, via: Via) -> None:
-        while self._used.get(via, 0) > self.per_peer:
-            self._leave_out(next(p for p in self._partials.values() if p.symbols.get(via)), via)
+    def _newest(self, tag: int, via: Via) -> _Share | None:
+        peer = self._peers.get(via)
+        shares = reversed(peer.shares) if peer else ()
+        return next((s for s in shares if s.partial.tag == tag and s.fresh), None)
+
+    def _charge(self, peer: _Peer, size: int) -> None:
+        peer.used += size
+        self.held_bytes += size
+        if peer.used > self.per_peer // 4:
+            self._heavy[peer] = None
+        else:
+            self._heavy.pop(peer, None)
+
+    def _make_room(self, peer: _Peer) -> None:
+        while peer.used > self.per_peer:
+            self._leave_out(next(iter(peer.shares)))
             self.dropped += 1
         while self.held_bytes > self.total:
-            self._drop(next(iter(self._partials)))
+            heaviest = max(self._heavy, key=lambda peer: peer.used, default=None)
+            self._leave_out(next(iter(heaviest.shares if heaviest else self._shares)))
             self.dropped += 1
 
-    def _leave_out(self, partial: _Partial, via: Via) -> None:
-        self._charge(via, -partial.cost(via))
-        partial.symbols.pop(via, None)
-        if not partial.symbols:
-            self._partials.pop((partial.tag, partial.cut.k, partial.cut.size), None)
-
-    def _drop(self, key: _Key) -> None:
-        partial = self._partials.pop(key)
-        for via in list(partial.symbols):
-            self._charge(via, -partial.cost(via))
+    def _leave_out(self, share: _Share) -> None:
+        partial, peer = share.partial, share.peer
+        self._charge(peer, -share.cost)
+        del partial.shares[peer], peer.shares[share], self._shares[share]
+        if not peer.shares:
+            del self._peers[peer.via]
+        if not partial.shares:
+            del self._partials[partial.tag][partial.cut]
+            if not self._partials[partial.tag]:
+                del self._partials[partial.tag]
 
     # Trying
 
-    def _try(self, partial: _Partial, via: Via) -> bytes | None:
-        own = partial.symbols[via]
-        if len(own) >= partial.cut.k:
-            message = _rebuild(own, partial)
-            if message is None:
-                partial.bad.add(via)
-                self._leave_out(partial, via)
-            return message
-        if len(partial.symbols) < 2 or len(partial.indices()) < partial.cut.k:
-            return None
-        return next(self._mixtures(partial), None)
-
-    def _mixtures(self, partial: _Partial) -> Iterator[bytes]:
-        for without in (None, *partial.symbols):
-            if partial.tries >= MAX_TRIES:
-                return
-            symbols = partial.mixed(without)
-            if len(symbols) >= partial.cut.k:
-                partial.tries += 1
-                message = _rebuild(symbols, partial)
-                if message is not None:
-                    yield message
+    def _try(self, share: _Share, index: int) -> bytes | None:
+        partial = share.partial
+        if len(share.symbols) == partial.cut.k:
+            self._leave_out(share)
+            return _rebuild(share.symbols, partial)
+        for symbols in _mixtures(share, index):
+            message = _rebuild(symbols, partial)
+            if message is not None:
+                return message
+            partial.doubtful = True
+        return None
 
     # Knowing again
 
@@ -277,10 +340,9 @@ class Assembler:
 
     def _forget(self, message: bytes) -> None:
         tag = check_of(message)
-        left = [other for other in self._done_by_tag[tag] if other != message]
-        if left:
-            self._done_by_tag[tag] = left
-        else:
+        del self._done[message]
+        self._done_by_tag[tag].remove(message)
+        if not self._done_by_tag[tag]:
             del self._done_by_tag[tag]
 
 
@@ -293,10 +355,53 @@ def symbol_of(message: bytes, cut: Cut, index: int) -> bytes | None:
     return parity(symbols_of(message, cut), [index])[0]
 
 
-def _explains(message: bytes, partial: _Partial, via: Via) -> bool:
-    """Tell whether all that a peer gave for this partial is of this message."""
-    own = partial.symbols[via].items()
-    return all(symbol_of(message, partial.cut, index) == data for index, data in own)
+def _possible(cut: Cut) -> bool:
+    """Tell whether any message can be cut like that."""
+    filled = cut.k * cut.size
+    return filled >= MIN_MESSAGE and filled - cut.k < MAX_DATAGRAM
+
+
+def _union(shares: Iterable[_Share]) -> int:
+    mask = 0
+    for share in shares:
+        mask |= share.mask
+    return mask
+
+
+def _mixtures(share: _Share, index: int) -> Iterator[dict[int, bytes]]:
+    """Yield the symbols of each set of peers that symbol ``index`` of this share made enough."""
+    k, shares = share.partial.cut.k, share.partial.shares.values()
+    if not 1 < len(shares) <= MAX_SPEAKERS or _union(shares).bit_count() < k:
+        return
+    others = [other for other in shares if other is not share]
+    most = nlargest(MAX_MIXED - 1, others, key=lambda other: len(other.symbols))
+    for number in range(1, len(most) + 1):
+        for chosen in combinations(most, number):
+            mask = _union(chosen)
+            if not mask >> index & 1 and (mask | share.mask).bit_count() == k:
+                yield {i: data for peer in (*chosen, share) for i, data in peer.symbols.items()}
+
+
+def _held(partial: _Partial, own: _Share | None = None) -> Held:
+    """Say what there is; of a partial where somebody lies, only what the peer itself gave."""
+    if own is not None and partial.doubtful:
+        shares = [own]
+    else:
+        shares = [own, *partial.shares.values()] if own else [*partial.shares.values()]
+    mask = _union(shares)
+    first = next((share.symbols[0] for share in shares if share.mask & 1), b"")
+    known, destination = destination_of(first)
+    highest = max(0, mask.bit_length() - 1)
+    return Held(partial.cut.k, mask.bit_count(), highest, known, destination)
+
+
+def _explains(message: bytes, share: _Share) -> bool:
+    """Tell whether the symbols of data that a peer gave are all of this message."""
+    cut = share.partial.cut
+    if symbol_of(message, cut, 0) is None:
+        return False
+    own = share.symbols.items()
+    return all(symbol_of(message, cut, i) == data for i, data in own if i < cut.k)
 
 
 def _rebuild(symbols: Mapping[int, bytes], partial: _Partial) -> bytes | None:
