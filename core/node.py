@@ -222,20 +222,21 @@ class Node:
         for name in names:
             if name not in self._links:
                 raise SettingsError(f"there is no link {name!r} here: there is {self._known()}")
-        ids = await self._hub.desk.do(lambda: self._put(draft, names))
+        messages = await self._hub.desk.do(lambda: self._put(draft, names))
         self._runtime.mark("outbox-committed")
-        for id in ids:
-            event = Progress(State.QUEUED, id, None, None, self._runtime.unix())
-            self._hub.publish(event)
+        for message in messages:
+            self._hub.hooks.encoded(message)
+            queued = Progress(State.QUEUED, message.id, None, None, self._runtime.unix())
+            self._hub.publish(queued)
         for name in names:
             if name in self._carriers:
                 self._carriers[name].wake()
-        return ids
+        return [message.id for message in messages]
 
     def _known(self) -> str:
         return ", ".join(self._links) or "none"
 
-    def _put(self, draft: Draft, names: Sequence[str]) -> list[MessageId]:
+    def _put(self, draft: Draft, names: Sequence[str]) -> list[Message]:
         """Make the messages of a draft and put them into the outbox; part of a transaction."""
         spool, now = self._spool, self._runtime.unix()
         ids = [MessageId(spool.origin, spool.next_sequence()) for _ in draft.parts]
@@ -251,7 +252,6 @@ class Node:
         )
         legs = [LegSpec(key, name, address) for name, key in keys.items()]
         for message in messages:
-            self._hub.hooks.encoded(message)
             spool.outbox.put(
                 message.to_bytes(),
                 legs,
@@ -260,7 +260,7 @@ class Node:
                 priority=draft.priority,
                 wants_destination=address is not None,
             )
-        return ids
+        return messages
 
     def look(self) -> None:
         """Another process of this home has committed something: see whether it is for us."""

@@ -6,6 +6,7 @@ process owns is not opened here; its messages go through the spool that both sha
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from .core.node import Node
 from .core.runtime import Runtime, real_runtime
+from .failpoint import mark_from
 
 if TYPE_CHECKING:
     from .app import App
@@ -28,7 +30,7 @@ THREADS = 4
 def real_time() -> Generator[Runtime]:
     """Give a runtime whose worker threads end with the context."""
     with ThreadPoolExecutor(THREADS, thread_name_prefix="focal") as executor:
-        yield real_runtime(executor)
+        yield real_runtime(executor, mark_from(os.environ))
 
 
 def make_node(
