@@ -19,6 +19,9 @@ MAX_ROUTE = 64
 MAX_ENVELOPE = MAX_MESSAGE + 4096
 """Bytes; what is longer is refused unread."""
 
+MAX_DEPTH = 16
+"""How deep values of unknown keys may be nested: who passes them on must walk them."""
+
 _NOTHING: Mapping[str, object] = {}
 
 
@@ -54,11 +57,15 @@ class Envelope:
         """
         fields = _unpack(data)
         version = fields.pop("v", None)
+        if type(version) is not int:
+            raise FrameError("a damaged envelope: it has no version")
         if version != VERSION:
-            raise FrameError(f"an envelope of version {version!r}; this focal reads version 1")
+            raise FrameError(f"an envelope of version {version}; this focal reads version 1")
         message, hops, route = (fields.pop(key, None) for key in ("m", "h", "r"))
         if not isinstance(message, bytes) or not is_message(message):
-            raise FrameError("an envelope without a whole message in it")
+            raise FrameError("a damaged envelope: there is no whole message in it")
+        if not all(_plain(value, MAX_DEPTH) for value in fields.values()):
+            raise FrameError("an envelope with values that are no plain data, or nested too deep")
         return cls(message, _hops(hops), _route(route), fields or _NOTHING)
 
 
@@ -70,24 +77,38 @@ def is_envelope(data: bytes) -> bool:
 def _unpack(data: bytes) -> dict[str, Any]:
     import msgpack
 
-    if len(data) > MAX_ENVELOPE or not is_envelope(data):
-        raise FrameError("not an envelope: too long, or no msgpack map")
+    if len(data) > MAX_ENVELOPE:
+        raise FrameError(f"{len(data)} bytes; an envelope has at most {MAX_ENVELOPE}")
+    if not is_envelope(data):
+        raise FrameError("not an envelope: no msgpack map")
     fields: object
     try:
         fields = msgpack.unpackb(
             data, strict_map_key=True, max_map_len=64, max_array_len=256, max_ext_len=0
         )
     except Exception as error:  # msgpack raises many kinds for bytes from outside; all mean one
-        raise FrameError(f"a damaged envelope: {error}") from error
+        reason = str(error) or type(error).__name__
+        raise FrameError(f"a damaged envelope: {reason}") from error
     keys = cast("dict[object, Any]", fields) if isinstance(fields, dict) else None
     if keys is None or not all(isinstance(key, str) for key in keys):
         raise FrameError("an envelope is a map with text keys")
     return cast("dict[str, Any]", keys)
 
 
+def _plain(value: object, depth: int) -> bool:
+    """Tell whether a value is data that msgpack gives back, nested at most ``depth`` deep."""
+    if isinstance(value, list):
+        items = cast("list[object]", value)
+    elif isinstance(value, dict):
+        items = list(cast("dict[object, object]", value).values())
+    else:
+        return value is None or isinstance(value, bool | int | float | str | bytes)
+    return depth > 0 and all(_plain(item, depth - 1) for item in items)
+
+
 def _hops(value: object) -> int:
     if type(value) is not int or not 0 <= value <= MAX_HOPS:
-        raise FrameError(f"an envelope with {value!r} hops; there are 0 to {MAX_HOPS}")
+        raise FrameError(f"an envelope whose hops are no number from 0 to {MAX_HOPS}")
     return value
 
 

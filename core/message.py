@@ -36,10 +36,11 @@ from typing import Final
 from .errors import FrameError, TooLong
 
 MAGIC = 0xF1
-MIN_MESSAGE = 14
-MAX_MESSAGE = 65_535 + 300  # a payload of the most bytes, with every optional field
 MAX_PAYLOAD = 65_535
 MAX_NAME = 128  # bytes of UTF-8: 32 characters of any script, as TinyVoice allows
+MAX_SEALED = 7 + 2 + 1 + MAX_NAME + MAX_PAYLOAD + 16  # the longest inner part, encrypted
+MIN_MESSAGE = 10 + 4  # a head and a check
+MAX_MESSAGE = MIN_MESSAGE + 4 + MAX_SEALED
 MAX_LIFETIME = 7 * 86_400
 
 _DESTINATION, _SEALED, _CLOCK = 1, 2, 4
@@ -125,7 +126,7 @@ class Message:
 
     Raises:
         ValueError: a field that the wire cannot carry (a bug of the caller's).
-        TooLong: more than 65,535 bytes of payload.
+        TooLong: more than 65,535 bytes of payload (65,689 sealed).
     """
 
     id: MessageId
@@ -140,16 +141,18 @@ class Message:
     clock_trusted: bool = True
 
     def __post_init__(self) -> None:
-        if len(self.payload) > MAX_PAYLOAD:
-            raise TooLong(f"{len(self.payload)} bytes of payload; a message holds {MAX_PAYLOAD}")
+        most = MAX_SEALED if self.kind is Kind.SEALED else MAX_PAYLOAD
+        if len(self.payload) > most:
+            raise TooLong(f"{len(self.payload)} bytes of payload; a message holds {most}")
         if self.lifetime not in _LIFETIME_CODE:
             raise ValueError(f"{self.lifetime} s is no lifetime of the wire: see lifetime_for")
         if self.series and not 0 <= self.series.index < self.series.count <= 255:
             raise ValueError(f"no such place in a series: {self.series}")
         if self.sender is not None and not 0 < len(self.sender.encode()) <= MAX_NAME:
             raise ValueError(f"a sender name has 1 to {MAX_NAME} bytes")
-        if not (0 <= self.codec <= 255 and 0 <= self.sent_at < 1 << 32):
-            raise ValueError("codec or time out of range")
+        numbers = (self.id.origin, self.id.sequence, self.sent_at, self.destination or 0)
+        if not 0 <= self.codec <= 255 or not all(0 <= n < 1 << 32 for n in numbers):
+            raise ValueError("codec, origin, sequence, destination or time out of range")
 
     def to_bytes(self) -> bytes:
         """Return the message's bytes, check included."""
@@ -204,12 +207,14 @@ class Message:
         destination = None
         if flags & _DESTINATION:
             destination, at = _U32.unpack_from(data, at)[0], at + 4
-        body = data[at:-4]
         if len(data) < at + 4:
             raise FrameError("message ends within its head")
+        body = data[at:-4]
         id = MessageId(origin, sequence)
         trusted = not flags & _CLOCK
         if flags & _SEALED:
+            if len(body) > MAX_SEALED:
+                raise FrameError(f"a sealed part of {len(body)} bytes; there are {MAX_SEALED}")
             return cls(
                 id, Kind.SEALED, body, lifetime=MAX_LIFETIME,
                 destination=destination, clock_trusted=trusted,
@@ -256,7 +261,7 @@ def _name(rest: bytes) -> tuple[str, bytes]:
 def is_message(data: bytes) -> bool:
     """Tell whether these are the bytes of a message: magic, room for a head, and a right check."""
     return (
-        _HEAD.size + 4 <= len(data) <= MAX_MESSAGE
+        MIN_MESSAGE <= len(data) <= MAX_MESSAGE
         and data[0] == MAGIC
         and zlib.crc32(data[:-4]) == _U32.unpack_from(data, len(data) - 4)[0]
     )
@@ -291,10 +296,12 @@ def destination_of(head: bytes) -> tuple[bool, int | None]:
 def _blame(data: bytes) -> str:
     if not data:
         return "no bytes at all, so no message"
-    if data[0] & 0xF8 == 0xF0 and data[0] != MAGIC and data[0] not in (0xF0,):
+    if MAGIC < data[0] <= MAGIC | 7:
         return f"a message of version {data[0] & 7}; this focal reads version 1"
     if data[0] != MAGIC:
         return f"first byte {data[0]:#04x} is not a message's"
+    if not MIN_MESSAGE <= len(data) <= MAX_MESSAGE:
+        return f"a damaged message: {len(data)} bytes, and one has {MIN_MESSAGE} to {MAX_MESSAGE}"
     return "a damaged message: its check (CRC-32) is wrong"
 
 

@@ -6,6 +6,8 @@ by magic and check, TinyVoice's magic, TinyVoice without a magic.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -14,6 +16,8 @@ from .envelope import Envelope, is_envelope
 from .errors import FrameError
 from .framing import frame as frames
 from .message import MAGIC, Message
+
+NEITHER = "neither a focal packet nor a TinyVoice packet"
 
 Form: TypeAlias = Literal["envelope", "message", "frame", "tinyvoice", "tinyvoice-headerless"]
 
@@ -45,64 +49,61 @@ def open_packet(data: bytes, codec: int | None = None) -> Opened:
     Raises:
         FrameError: it is none, or it is damaged.
     """
-    if is_envelope(data) and (found := _own_envelope(data)):
-        return found
-    if data[:1] == bytes((MAGIC,)) and (found := _own_message(data)):
-        return found
-    if data[:1] == bytes((frames.MAGIC,)) and (found := _own_frame(data)):
-        return found
-    if not tinyvoice.is_tinyvoice(data):
-        raise FrameError(_blame(data) or "neither a focal packet nor a TinyVoice packet")
-    try:
+    own = _own(data)
+    if own is None:
         return _tinyvoice(data, codec)
-    except FrameError as error:  # an even length is all that headerless packets have to show
-        raise FrameError(_blame(data) or str(error)) from error
-
-
-def _tinyvoice(data: bytes, codec: int | None) -> Opened:
-    message = tinyvoice.read_packet(data, codec=codec)
-    if tinyvoice.parse(data, codec).headerless:
-        return Opened("tinyvoice-headerless", message, guessed=codec is None)
-    return Opened("tinyvoice", message)
-
-
-def _own_envelope(data: bytes) -> Opened | None:
     try:
-        envelope = Envelope.from_bytes(data)
+        return own(data)
     except FrameError:
-        return None
+        with suppress(FrameError):  # a headerless packet may begin with anything
+            return _tinyvoice(data, codec)
+        raise
+
+
+def _own(data: bytes) -> Callable[[bytes], Opened] | None:
+    """Return how to read what begins like one of our forms, of this version or a later one."""
+    first = data[0] if data else 0
+    if MAGIC <= first <= MAGIC | 7:
+        return _message
+    if frames.MAGIC <= first <= frames.MAGIC | 7:
+        return _frame
+    return _envelope if _like_envelope(data) else None
+
+
+def _like_envelope(data: bytes) -> bool:
+    """Tell whether these are, or were, a map with text keys; many other files begin like maps."""
+    ours = any(key in data[:8] for key in (b"\xa1v\x01", b"\xa1m\xc4", b"\xa1m\xc5"))
+    return ours or (is_envelope(data) and 0xA0 <= data[1:2][0] <= 0xBF)
+
+
+def _envelope(data: bytes) -> Opened:
+    envelope = Envelope.from_bytes(data)
     return Opened("envelope", Message.from_bytes(envelope.message), envelope.hops)
 
 
-def _own_message(data: bytes) -> Opened | None:
-    try:
-        return Opened("message", Message.from_bytes(data))
-    except FrameError:
-        return None
+def _message(data: bytes) -> Opened:
+    return Opened("message", Message.from_bytes(data))
 
 
-def _own_frame(data: bytes) -> Opened | None:
-    try:
-        frame = frames.unpack(data)
-    except FrameError:
-        return None
+def _frame(data: bytes) -> Opened:
+    frame = frames.unpack(data)
+    if isinstance(frame, frames.Symbol):
+        raise FrameError(f"one frame of a message that is cut in {frame.k}: that many make it")
     if not isinstance(frame, frames.Whole):
-        return None
+        raise FrameError("a frame that carries no message")
     return Opened("frame", Message.from_bytes(frame.message), frame.hops)
 
 
-def _blame(data: bytes) -> str | None:
-    """Say what is wrong with bytes that begin like one of our forms."""
+def _tinyvoice(data: bytes, codec: int | None) -> Opened:
     if not data:
-        return "it is empty"
-    for read, begins in (
-        (Envelope.from_bytes, is_envelope(data)),
-        (Message.from_bytes, data[0] & 0xF8 == 0xF0),
-        (frames.unpack, data[0] & 0xF8 == 0xA0),
-    ):
-        if begins:
-            try:
-                read(data)
-            except FrameError as error:
-                return str(error)
-    return None
+        raise FrameError("it is empty")
+    if not tinyvoice.is_tinyvoice(data):
+        raise FrameError(NEITHER)
+    headerless = tinyvoice.parse(data, codec).headerless
+    try:
+        message = tinyvoice.read_packet(data, codec=codec)
+    except FrameError as error:  # an even length is all that headerless packets have to show
+        raise FrameError(NEITHER if headerless else str(error)) from error
+    if headerless:
+        return Opened("tinyvoice-headerless", message, guessed=codec is None)
+    return Opened("tinyvoice", message)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 
 from .errors import FrameError
-from .message import Kind, Message, MessageId
+from .message import MAX_NAME, Kind, Message, MessageId
 from .tokens import MAX_TOKENS, Segment, pack_segments, unpack_segments
 
 BITS = 13
@@ -95,7 +95,7 @@ def read_packet(
     packet = parse(data, codec)
     if max(packet.tokens) >= 1 << BITS:
         raise FrameError("a TinyVoice packet with tokens above 8191, which nothing can decode")
-    where, who = room.encode(errors="replace"), name.encode(errors="replace")
+    where, who = _utf8(room), _utf8(name)
     origin = _hashed(where, who)
     sequence = _hashed(where, who, data, occurrence.to_bytes(4, "big"))
     return Message(
@@ -104,9 +104,15 @@ def read_packet(
         pack_segments(_segments(packet.tokens), BITS),
         codec=packet.codec,
         lifetime=LIFETIME,
-        sender=name or None,
+        sender=who[:MAX_NAME].decode(errors="ignore") or None,
         clock_trusted=False,
     )
+
+
+def _utf8(text: str) -> bytes:
+    """Return a name as UTF-8; halves of surrogate pairs (from JSON) become U+FFFD."""
+    utf16 = text.encode("utf-16-le", "surrogatepass")
+    return utf16.decode("utf-16-le", "replace").encode()
 
 
 def _segments(tokens: Sequence[int]) -> list[Segment]:

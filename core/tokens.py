@@ -38,7 +38,13 @@ class Segment:
 
 
 def pack_bits(tokens: Sequence[int], bits: int) -> bytes:
-    """Pack tokens of ``bits`` bits each, most significant first."""
+    """Pack tokens of ``bits`` bits each, most significant first.
+
+    Raises:
+        ValueError: a token has more bits.
+    """
+    if not all(0 <= token < 1 << bits for token in tokens):
+        raise ValueError(f"a token that has no {bits} bits")
     value = 0
     for token in tokens:
         value = value << bits | token
@@ -62,7 +68,13 @@ def unpack_bits(data: bytes, bits: int, count: int) -> tuple[int, ...]:
 
 
 def pack_segments(segments: Sequence[Segment], bits: int) -> bytes:
-    """Return the payload of these segments."""
+    """Return the payload of these segments.
+
+    Raises:
+        ValueError: no segments, or one that the wire cannot carry.
+    """
+    if not segments:
+        raise ValueError("a token payload has at least one segment")
     out = bytearray()
     for place, segment in enumerate(segments, start=1):
         if not 0 < len(segment.tokens) <= MAX_TOKENS or not 0 <= segment.trim <= MAX_TRIM:

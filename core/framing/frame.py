@@ -186,7 +186,7 @@ def unpack(data: bytes) -> Frame:
 
 def _whole(body: bytes, hops: int) -> Whole:
     if not is_message(body):
-        raise FrameError("a whole frame without a whole message in it")
+        raise FrameError("a damaged frame: there is no whole message in it")
     return Whole(body, hops)
 
 
@@ -223,6 +223,6 @@ def _control(type: int, body: bytes, hops: int) -> Frame:
 
 
 def _blame(first: int) -> str:
-    if first & 0xF8 == 0xA0:
+    if MAGIC < first <= MAGIC | 7:
         return f"a frame of version {first & 7}; this focal reads version 1"
     return f"first byte {first:#04x} is not a frame's"
