@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Coroutine, Generator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -18,6 +18,7 @@ import click
 
 if TYPE_CHECKING:
     from ..app import App
+    from ._progress import Spinner
     from ._show import Result
 
 T = TypeVar("T")
@@ -25,12 +26,16 @@ T = TypeVar("T")
 
 @dataclass(slots=True)
 class Shell:
-    """The common options as they were given, before or after the command's name."""
+    """The common options as they were given, before or after the command's name.
+
+    ``spinner`` is what moves on the terminal now, if anything does.
+    """
 
     home: Path | None = None
     json: bool = False
     log: str = "text"
     verbose: int = 0
+    spinner: Spinner | None = None
 
     def app(self, **flags: object) -> App:
         """Return what the command works with; ``flags`` override the settings' defaults."""
@@ -48,7 +53,9 @@ class Shell:
         """Print a result: its JSON object, or its text."""
         from ._show import as_object, as_text
 
-        click.echo(_dumps(as_object(result)) if self.json else as_text(result))
+        text = _dumps(as_object(result)) if self.json else as_text(result)
+        with self.spinner.aside() if self.spinner else nullcontext():
+            click.echo(text)
 
     def show_all(self, results: Sequence[Result], nothing: str = "") -> None:
         """Print several results; where there are none, say ``nothing`` on stderr."""
@@ -66,14 +73,16 @@ class Shell:
     @contextmanager
     def working(self, text: str) -> Generator[Callable[[str], None]]:
         """Show on a terminal that work goes on; gives what says how far, anywhere."""
-        # rich sends what is printed meanwhile to its own stream: only where both are one terminal.
-        if self.log == "json" or not (sys.stderr.isatty() and sys.stdout.isatty()):
+        if self.log == "json" or not sys.stderr.isatty():
             yield self.note
             return
         from ._progress import spinner
 
-        with spinner(text) as say:
-            yield say
+        try:
+            with spinner(text) as self.spinner:
+                yield self.spinner.say
+        finally:
+            self.spinner = None
 
     def start_logging(self) -> None:
         """Send the log to stderr: warnings, with ``-v`` what is done, with ``-vv`` everything."""
