@@ -279,9 +279,10 @@ class DatagramCarrier(Carrier):
         if resumed:
             self.talk.resume(splitter, now, destination=destination, to=to, first=leg.next_index)
             return
-        extra = None if limits.replies else blind_parity(splitter.cut.k, BLIND_LOSS)
+        k = splitter.cut.k
+        extra = self.talk.plan(k, destination) if limits.replies else blind_parity(k, BLIND_LOSS)
         self.talk.begin(splitter, now, destination=destination, to=to, extra=extra)
-        self.hub.hooks.framed(Message.from_bytes(leg.message), splitter.cut.k + (extra or 0))
+        self.hub.hooks.framed(Message.from_bytes(leg.message), splitter.frames(range(k + extra)))
         await self.hub.progress(leg.id, self.key, State.ON_AIR)
 
     async def _address_of(self, origin: int) -> Address | None:

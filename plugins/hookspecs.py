@@ -165,16 +165,15 @@ def focal_captured(clip: Clip) -> Clip | None:
 
 @hookspec
 def focal_encoded(message: Message) -> None:
-    """See a message of our own, made and not yet in the outbox.
+    """See a message of our own, encoded and safe in the outbox.
 
-    Called once for each message, by the node in the thread that writes the outbox, which waits
-    meanwhile: return at once.
+    Called once for each message, by the node in the event loop's thread: return at once.
     An error is logged under the plugin's name and stops nothing.
     """
 
 
 @hookspec
-def focal_framed(message: Message, frames: int) -> None:
+def focal_framed(message: Message, frames: Sequence[bytes]) -> None:
     """See that a message was cut for a datagram link.
 
     Called once for each message and datagram link, before its first burst, by the node in the
@@ -183,7 +182,7 @@ def focal_framed(message: Message, frames: int) -> None:
 
     Args:
         message: what was cut.
-        frames: how many frames the first burst has.
+        frames: those of the first burst, as they go out (but for padding).
     """
 
 

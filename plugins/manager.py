@@ -246,11 +246,11 @@ class Plugins:
         return self._replaced("focal_captured", {}, clip)
 
     def encoded(self, message: Message) -> None:
-        """Show a message of ours that is made and not yet in the outbox."""
+        """Show a message of ours that is safe in the outbox."""
         self._show("focal_encoded", {"message": message})
 
-    def framed(self, message: Message, frames: int) -> None:
-        """Show that a message was cut into so many frames for a datagram link."""
+    def framed(self, message: Message, frames: Sequence[bytes]) -> None:
+        """Show a message cut into the frames of its first burst on a datagram link."""
         self._show("focal_framed", {"message": message, "frames": frames})
 
     def sent(self, message: Message, link: str) -> None:

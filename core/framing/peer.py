@@ -227,11 +227,11 @@ class Conversation:
             self._loss[destination] = Loss(self.pace.assumed_loss)
         return self._loss[destination]
 
-    def plan(self, splitter: Splitter, destination: int | None) -> int:
-        """Return how many symbols of parity go up front."""
+    def plan(self, k: int, destination: int | None) -> int:
+        """Return how many symbols of parity go up front with a message cut in ``k``."""
         share = self.loss(destination).share
         if destination is not None:
-            return parity_to_peer(splitter.cut.k, share)
+            return parity_to_peer(k, share)
         return parity_to_all(max(share, self.pace.assumed_loss))  # the first to confirm was lucky
 
     def begin(
@@ -256,7 +256,7 @@ class Conversation:
         """
         flight = _Flight(splitter, destination, to, first, now)
         self._flights[check_of(splitter.message)] = flight
-        parity = self.plan(splitter, destination) if extra is None else extra
+        parity = self.plan(splitter.cut.k, destination) if extra is None else extra
         self._burst(flight, splitter.cut.k + parity)
         return flight.next_index
 

@@ -97,7 +97,7 @@ class Watcher:
         self.seen.append(("encoded", message))
 
     @hookimpl
-    def focal_framed(self, frames: int, message: Message) -> None:
+    def focal_framed(self, frames: Sequence[bytes], message: Message) -> None:
         self.seen.append(("framed", message, frames))
 
     @hookimpl
@@ -491,13 +491,13 @@ class TestWhatPasses:
         watcher = Watcher()
         manager = empty(watcher)
         manager.encoded(MESSAGE)
-        manager.framed(MESSAGE, 3)
+        manager.framed(MESSAGE, [b"a", b"b"])
         manager.sent(MESSAGE, "hill")
         manager.received(MESSAGE, "valley")
         manager.played(MESSAGE, "wav:in")
         assert watcher.seen == [
             ("encoded", MESSAGE),
-            ("framed", MESSAGE, 3),
+            ("framed", MESSAGE, [b"a", b"b"]),
             ("sent", MESSAGE, "hill"),
             ("received", MESSAGE, "valley"),
             ("played", MESSAGE, "wav:in"),
