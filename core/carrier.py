@@ -43,12 +43,14 @@ class Carrier(ABC):
         self.key = key
         self._wake = asyncio.Event()
         self._look = True
+        self._at_work = 0
         self._committing = asyncio.Semaphore(COMMITTING)
         self._group: asyncio.TaskGroup
 
     def wake(self) -> None:
         """There may be something new in the outbox."""
         self._look = True
+        self._at_work = 0
         self._wake.set()
 
     @abstractmethod
@@ -56,9 +58,9 @@ class Carrier(ABC):
         """Move messages until cancelled; raises LinkLost when the link breaks."""
 
     @property
-    @abstractmethod
     def busy(self) -> bool:
-        """Whether something of ours is on its way and not confirmed."""
+        """Whether something is on its way and not confirmed, or still to be said."""
+        return self._look or self._at_work > 0
 
     @abstractmethod
     def drop(self, id: MessageId, tag: int) -> None:
@@ -79,8 +81,12 @@ class Carrier(ABC):
     async def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         """Let a commit run beside the reading of the link, but not too many."""
         await self._committing.acquire()
-        task = self._group.create_task(work)
-        task.add_done_callback(lambda _: self._committing.release())
+        self._at_work += 1
+        self._group.create_task(work).add_done_callback(self._worked)
+
+    def _worked(self, task: asyncio.Task[None]) -> None:
+        self._at_work -= 1
+        self._committing.release()
 
     async def _accept(self, data: bytes, arrival: Arrival) -> bool:
         try:

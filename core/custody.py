@@ -32,7 +32,7 @@ class MessageCarrier(Carrier):
 
     @property
     def busy(self) -> bool:
-        return bool(self._flying) or self._look
+        return super().busy or bool(self._flying)
 
     def drop(self, id: MessageId, tag: int) -> None:
         self._flying.discard(id)

@@ -59,7 +59,8 @@ class DatagramCarrier(Carrier):
 
     @property
     def busy(self) -> bool:
-        return bool(self._sending) or self._look
+        owes = self._talk is not None and self._talk.owes
+        return super().busy or bool(self._sending) or owes
 
     @property
     def talk(self) -> Conversation:

@@ -210,6 +210,11 @@ class Conversation:
         """How many messages of ours are on their way and not confirmed."""
         return sum(not flight.confirmed for flight in self._flights.values())
 
+    @property
+    def owes(self) -> bool:
+        """Whether something is still to be said: a frame that waits, or a confirm."""
+        return bool(self._outs) or any(s.confirm_at is not None for s in self._listening.values())
+
     def flying(self, tag: int) -> bool:
         """Whether the message with this tag is on its way and not confirmed."""
         return tag in self._flights and not self._flights[tag].confirmed

@@ -435,6 +435,23 @@ def test_a_series_keeps_its_order_and_says_its_places(world: World) -> None:
     run_virtual(main())
 
 
+def test_settling_waits_for_confirms_that_are_still_to_be_sent(world: World) -> None:
+    async def main() -> None:
+        mesh = lossy(loss=0.0, dup=0.0, reorder=0.0)
+        async with world.node("a", mesh) as a:
+            told = a.events()
+            async with world.node("b", mesh) as b, world.node("c", mesh):
+                at_b = b.events()
+                ids = await a.send(Draft.text("heard?"))
+                await received(at_b, 1)
+                await b.settle(5)
+                await a.settle(5)
+            await until(told, State.DELIVERED, *ids)
+            assert world.runtime.now() < 5
+
+    run_virtual(main())
+
+
 def test_own_messages_that_come_back_are_dropped(world: World) -> None:
     async def main() -> None:
         mesh = lossy(loss=0)
