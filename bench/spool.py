@@ -1,7 +1,8 @@
 """How much the spool costs over bare SQLite, and how fast it is.
 
 ``python -m bench.spool`` prints the numbers as JSON. Both sides write the same messages, with the
-same pragmas, in transactions of the same size; they take turns, so that a busy disk hits both.
+same pragmas, in transactions of the same size. They take turns, and the median of several rounds
+counts, because a busy machine does not hit both alike.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections.abc import Callable
 from contextlib import closing
 from functools import partial
 from pathlib import Path
+from statistics import median
 from tempfile import TemporaryDirectory
 
 from focal.core.leg import LegSpec
@@ -21,7 +23,7 @@ from focal.core.spool import Spool
 
 BATCH = 64
 BATCHES = 20
-ROUNDS = 6
+ROUNDS = 7
 SIZE = 500
 
 
@@ -34,38 +36,30 @@ def messages(first: int) -> list[bytes]:
     ]
 
 
-def batches(items: list[bytes]) -> list[list[bytes]]:
-    """Cut a round into transactions."""
-    return [items[at : at + BATCH] for at in range(0, len(items), BATCH)]
-
-
-def bare(connection: sqlite3.Connection, items: list[bytes]) -> None:
+def bare(connection: sqlite3.Connection, batch: list[bytes]) -> None:
     """Insert as somebody would who needs nothing but the bytes."""
-    for batch in batches(items):
-        connection.execute("BEGIN IMMEDIATE")
-        for item in batch:
-            connection.execute("INSERT INTO message (message) VALUES (?)", (item,))
-        connection.execute("COMMIT")
+    connection.execute("BEGIN IMMEDIATE")
+    for item in batch:
+        connection.execute("INSERT INTO message (message) VALUES (?)", (item,))
+    connection.execute("COMMIT")
 
 
-def spooled(spool: Spool, items: list[bytes]) -> None:
-    """Put them in the outbox, for one link."""
+def spooled(spool: Spool, batch: list[bytes]) -> None:
+    """Put messages in the outbox, for one link."""
     legs = [LegSpec("mem:bench", "bench")]
-    for batch in batches(items):
-        put = partial(spool.outbox.put, legs=legs, kind=Kind.VOICE, expires_at=4e9)
-        results = spool.apply([partial(put, item) for item in batch])
-        assert not any(isinstance(result, Exception) for result in results)
+    put = partial(spool.outbox.put, legs=legs, kind=Kind.VOICE, expires_at=4e9)
+    results = spool.apply([partial(put, item) for item in batch])
+    assert not any(isinstance(result, Exception) for result in results)
 
 
-def delivered(spool: Spool, items: list[bytes]) -> None:
-    """Take them into the inbox, for one sink."""
-    for batch in batches(items):
-        deliver = partial(spool.inbox.deliver, link="bench", peer=None, at=1.8e9, sinks=["wav:x"])
-        results = spool.apply([partial(deliver, item) for item in batch])
-        assert not any(isinstance(result, Exception) for result in results)
+def delivered(spool: Spool, batch: list[bytes]) -> None:
+    """Take messages into the inbox, for one sink."""
+    deliver = partial(spool.inbox.deliver, link="bench", peer=None, at=1.8e9, sinks=["wav:x"])
+    results = spool.apply([partial(deliver, item) for item in batch])
+    assert not any(isinstance(result, Exception) for result in results)
 
 
-def seconds(work: Callable[[], None]) -> float:
+def seconds(work: Callable[[], object]) -> float:
     """Return how long something takes."""
     start = time.perf_counter()
     work()
@@ -84,23 +78,26 @@ def bench() -> dict[str, float]:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("CREATE TABLE message (row INTEGER PRIMARY KEY, message BLOB)")
-            return _race(connection, outgoing, incoming)
+            rounds = [_round(connection, outgoing, incoming, turn) for turn in range(ROUNDS)]
+            return {name: median(one[name] for one in rounds) for name in rounds[0]}
 
 
-def _race(connection: sqlite3.Connection, outgoing: Spool, incoming: Spool) -> dict[str, float]:
-    took = {"bare": 0.0, "put": 0.0, "deliver": 0.0}
-    for turn in range(ROUNDS):
-        items = messages(1 + turn * BATCH * BATCHES)
-        took["bare"] += seconds(partial(bare, connection, items))
-        took["put"] += seconds(partial(spooled, outgoing, items))
-        took["deliver"] += seconds(partial(delivered, incoming, items))
-    number = ROUNDS * BATCH * BATCHES
+def _round(
+    connection: sqlite3.Connection, outgoing: Spool, incoming: Spool, turn: int
+) -> dict[str, float]:
+    items = messages(1 + turn * BATCH * BATCHES)
+    batches = [items[at : at + BATCH] for at in range(0, len(items), BATCH)]
+    took = [
+        seconds(lambda: [bare(connection, batch) for batch in batches]),
+        seconds(lambda: [spooled(outgoing, batch) for batch in batches]),
+        seconds(lambda: [delivered(incoming, batch) for batch in batches]),
+    ]
     return {
-        "spool_vs_sqlite": took["bare"] / took["put"],
-        "inbox_vs_sqlite": took["bare"] / took["deliver"],
-        "sqlite_messages_per_second": number / took["bare"],
-        "put_messages_per_second": number / took["put"],
-        "deliver_messages_per_second": number / took["deliver"],
+        "spool_vs_sqlite": took[0] / took[1],
+        "inbox_vs_sqlite": took[0] / took[2],
+        "sqlite_messages_per_second": len(items) / took[0],
+        "put_messages_per_second": len(items) / took[1],
+        "deliver_messages_per_second": len(items) / took[2],
     }
 
 

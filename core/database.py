@@ -66,6 +66,7 @@ class Database:
         self.path = path
         self.serial = 0
         self._connection = connection
+        self._cursor = connection.cursor()
         self._schema = schema
         self._inside = False
         self._last: list[Callable[[], None]] = []
@@ -106,12 +107,19 @@ class Database:
         return self._told(lambda: self._connection.execute(sql, args).fetchall())
 
     def run(self, sql: str, *args: object) -> int:
-        """Execute a statement that writes; return how many rows it touched."""
-        return self._write(sql, args).rowcount
+        """Execute a statement that writes, in a transaction; return how many rows it touched."""
+        # The way of every message: no closure as in _told, no new cursor for each statement.
+        if not self._connection.in_transaction:
+            raise self._failed()
+        try:
+            return self._cursor.execute(sql, args).rowcount
+        except sqlite3.Error as error:
+            self._raise(error)
 
     def insert(self, sql: str, *args: object) -> int:
-        """Execute an INSERT; return the new row's number."""
-        return self._write(sql, args).lastrowid or 0
+        """Execute an INSERT, in a transaction; return the new row's number."""
+        self.run(sql, *args)
+        return self._cursor.lastrowid or 0
 
     def transaction(self) -> AbstractContextManager[None]:
         """Do all that follows or none of it; within another one, be part of that."""
@@ -157,7 +165,7 @@ class Database:
 
     def _carefully(self, op: Callable[[], object]) -> object | Exception:
         self._finish()
-        self._write("SAVEPOINT op", ())
+        self.run("SAVEPOINT op")
         try:
             result = op()
             self._finish()
@@ -165,9 +173,9 @@ class Database:
             self._must_go_on(error)
             self._last.clear()
             self.serial += 1
-            self._write("ROLLBACK TO op", ())
+            self.run("ROLLBACK TO op")
             result = error
-        self._write("RELEASE op", ())
+        self.run("RELEASE op")
         return result
 
     def _must_go_on(self, error: Exception) -> None:
@@ -193,22 +201,13 @@ class Database:
         try:
             yield
             self._finish()
-            self._write("COMMIT", ())
+            self.run("COMMIT")
         finally:
             self._inside = False
             self._last.clear()
             self.serial += 1
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
-
-    def _write(self, sql: str, args: tuple[object, ...]) -> sqlite3.Cursor:
-        """Execute a statement inside a transaction; as ``_told``, on the way of every message."""
-        if not self._connection.in_transaction:
-            raise self._failed()
-        try:
-            return self._connection.execute(sql, args)
-        except sqlite3.Error as error:
-            self._raise(error)
 
     def _told(self, work: Callable[[], T]) -> T:
         """Do some work of SQLite's; what the user can mend becomes a SpoolError."""
@@ -316,11 +315,6 @@ def number_of(id: MessageId) -> int:
     """Return a message's id as one of SQLite's integers, which have a sign."""
     number = id.origin << 32 | id.sequence
     return number - (1 << 64) if number >> 63 else number
-
-
-def number_in(message: bytes) -> int:
-    """Return ``number_of`` the id in a message's bytes, where it stands after magic and flags."""
-    return int.from_bytes(message[2:10], "big", signed=True)
 
 
 def id_from(number: int) -> MessageId:

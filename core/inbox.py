@@ -146,7 +146,7 @@ class Inbox:
     def __init__(self, database: Database, bounds: InboxBounds) -> None:
         self._db = database
         self._bounds = bounds
-        self._total = Total(database, "inbox")
+        self._total = Total(database, "inbox", bounds.messages, bounds.size)
         self._seen = Seen(database, bounds.seen, bounds.seen_of_origin)
 
     def deliver(
@@ -317,7 +317,8 @@ class Inbox:
     def _enlist(self, row: int, sinks: Sequence[str]) -> None:
         for sink in sinks:
             self._db.run(
-                "INSERT OR IGNORE INTO turn (message, sink, state) VALUES (?, ?, 'pending')",
+                "INSERT INTO turn (message, sink, state) VALUES (?, ?, 'pending')"
+                " ON CONFLICT (message, sink) DO NOTHING",
                 *(row, sink),
             )
 
@@ -329,7 +330,7 @@ class Inbox:
         )
 
     def _make_room(self, size: int) -> None:
-        while not self._total.fits(size, self._bounds.messages, self._bounds.size):
+        while not self._total.fits(size):
             spent = self._db.rows(
                 "SELECT row, keeps FROM inbox WHERE unfinished = 0 AND message IS NOT NULL"
                 " ORDER BY row LIMIT 1"

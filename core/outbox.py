@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from .database import Database, Row, id_from, number_in, number_of
+from .database import Database, Row, id_from, number_of
 from .errors import FrameError, SpoolError
 from .events import Progress, State
 from .journal import Journal
@@ -59,7 +59,7 @@ class Outbox:
         self._db = database
         self._unix = unix
         self._bounds = bounds
-        self._total = Total(database, "outbox")
+        self._total = Total(database, "outbox", bounds.messages, bounds.size)
         self._journal = Journal(database, bounds.events, bounds.all_events)
 
     def put(
@@ -91,8 +91,8 @@ class Outbox:
         if not legs:
             raise ValueError("a message without a leg would wait for ever")
         with self._db.transaction():
-            if self._fits(len(message)) and self._db.run(
-                "INSERT OR IGNORE INTO outbox VALUES (?, ?, ?, ?, ?, ?, NULL, ?)",
+            if self._total.fits(len(message)) and self._db.run(
+                "INSERT INTO outbox VALUES (?, ?, ?, ?, ?, ?, NULL, ?) ON CONFLICT (id) DO NOTHING",
                 *(number, int(kind), int(wants_destination), priority, self._unix(), expires_at),
                 message,
             ):
@@ -101,8 +101,8 @@ class Outbox:
                 self._put_again(number, message, {leg.link for leg in legs})
             for leg in legs:
                 self._db.run(
-                    "INSERT OR IGNORE INTO leg (id, link, name, address, state)"
-                    " VALUES (?, ?, ?, ?, 'queued')",
+                    "INSERT INTO leg (id, link, name, address, state)"
+                    " VALUES (?, ?, ?, ?, 'queued') ON CONFLICT (id, link) DO NOTHING",
                     *(number, leg.link, leg.name, leg.to),
                 )
 
@@ -285,11 +285,8 @@ class Outbox:
             self._db.run("DELETE FROM outbox WHERE done_at <= ?", now - self._bounds.age)
             self._journal.forget_before(now - self._bounds.age)
 
-    def _fits(self, size: int) -> bool:
-        return self._total.fits(size, self._bounds.messages, self._bounds.size)
-
     def _must_fit(self, size: int) -> None:
-        if not self._fits(size):
+        if not self._total.fits(size):
             messages, held = self._total.held()
             raise SpoolError(
                 f"the outbox is full: {messages} messages of {held} bytes wait to be sent;"
@@ -367,7 +364,7 @@ class Outbox:
 def _number_in(message: bytes) -> int:
     if not is_message(message):
         raise FrameError("these are not the bytes of a message")
-    return number_in(message)
+    return int.from_bytes(message[2:10], "big", signed=True)  # the id, as ``number_of`` has it
 
 
 def _leg(row: Row) -> Leg:

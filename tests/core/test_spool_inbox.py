@@ -214,10 +214,9 @@ def test_the_bounds_hold_within_a_batch(tight: Spool) -> None:
 def test_what_is_dropped_in_a_batch_makes_room_in_it(tight: Spool) -> None:
     for n in range(3):
         deliver(tight, message(n), WAV)
-    _, fresh = tight.apply(
-        [lambda: tight.inbox.drop(message(1).id), lambda: deliver(tight, message(3), WAV)]
-    )
-    assert fresh == Delivered(True, 0)
+    again = partial(deliver, tight, message(3), WAV)
+    full, _, fresh = tight.apply([again, partial(tight.inbox.drop, message(1).id), again])
+    assert isinstance(full, SpoolError) and fresh == Delivered(True, 0)
 
 
 # What is known for how long
