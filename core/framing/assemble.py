@@ -7,8 +7,10 @@ Symbols combine only within one (tag, k, size). What one peer gave of one such p
 *share*. A share with k symbols is tried by itself and then let go, so whatever others say, a
 message of which one peer brings k symbols becomes whole. Shares of several peers are tried
 together too: each set of peers once, when it first has k different symbols. So a wrong symbol
-spoils the sets that its peer is in, and no others; and what a frame can cost is bounded, because
-each trial takes k symbols that had to be sent for it.
+spoils the sets that its peer is in, and no others; who was wrong alone is tried with nobody again.
+
+Each share takes part in at most ``MAX_TRIES`` trials, and a trial takes shares of k symbols or
+more: so n frames cause at most n (MAX_TRIES + 1) / k of them, whoever sends what.
 
 A tag is a CRC-32, which anybody can forge: two messages may have the same one, and share symbols.
 So symbols that fit a message which is whole already are kept like others (an *echo*), until they
@@ -40,8 +42,11 @@ OVERHEAD = 128
 SHARE = 1024
 """Bytes that a peer's part in a partial is counted as, beyond its symbols."""
 
-MAX_MIXED = 4
+MAX_MIXED = 8
 """Peers whose symbols are tried together; of more, those who gave most."""
+
+MAX_TRIES = 8
+"""Trials with others that a share takes part in: enough for all sets of four peers."""
 
 MAX_SPEAKERS = 64
 """Peers of one partial up to which any are tried together; beyond, each only by itself."""
@@ -118,7 +123,7 @@ class _Partial:
 class _Share:
     """What one peer gave of one partial. Bit i of ``mask`` says that it holds symbol i."""
 
-    __slots__ = ("fresh", "mask", "partial", "peer", "symbols", "touched")
+    __slots__ = ("fresh", "liar", "mask", "partial", "peer", "symbols", "touched", "tries")
 
     def __init__(self, partial: _Partial, peer: _Peer) -> None:
         self.partial = partial
@@ -126,6 +131,8 @@ class _Share:
         self.symbols: dict[int, bytes] = {}
         self.mask = 0
         self.fresh = False
+        self.liar = False
+        self.tries = 0
         self.touched = 0.0
 
     @property
@@ -320,14 +327,26 @@ class Assembler:
     def _try(self, share: _Share, index: int) -> bytes | None:
         partial = share.partial
         if len(share.symbols) == partial.cut.k:
-            self._leave_out(share)
-            return _rebuild(share.symbols, partial)
+            return self._try_alone(share)
         for symbols in _mixtures(share, index):
             message = _rebuild(symbols, partial)
             if message is not None:
                 return message
             partial.doubtful = True
         return None
+
+    def _try_alone(self, share: _Share) -> bytes | None:
+        message = _rebuild(share.symbols, share.partial)
+        if message is not None or len(share.partial.shares) == 1:
+            self._leave_out(share)
+        else:
+            self._begin_anew(share)
+        return message
+
+    def _begin_anew(self, share: _Share) -> None:
+        empty = _Share(share.partial, share.peer)
+        self._charge(share.peer, empty.cost - share.cost)
+        share.symbols, share.mask, share.fresh, share.liar = {}, 0, False, True
 
     # Knowing again
 
@@ -370,16 +389,26 @@ def _union(shares: Iterable[_Share]) -> int:
 
 def _mixtures(share: _Share, index: int) -> Iterator[dict[int, bytes]]:
     """Yield the symbols of each set of peers that symbol ``index`` of this share made enough."""
-    k, shares = share.partial.cut.k, share.partial.shares.values()
-    if not 1 < len(shares) <= MAX_SPEAKERS or _union(shares).bit_count() < k:
+    for chosen in _companies(share):
+        group, before = (*chosen, share), _union(chosen)
+        enough = (before | share.mask).bit_count() == share.partial.cut.k
+        if enough and not before >> index & 1 and all(peer.tries < MAX_TRIES for peer in group):
+            for peer in group:
+                peer.tries += 1
+            yield {i: data for peer in group for i, data in peer.symbols.items()}
+
+
+def _companies(share: _Share) -> Iterator[tuple[_Share, ...]]:
+    """Yield the sets of other peers with which a share can be tried."""
+    shares = share.partial.shares.values()
+    if share.liar or not 1 < len(shares) <= MAX_SPEAKERS:
         return
-    others = [other for other in shares if other is not share]
-    most = nlargest(MAX_MIXED - 1, others, key=lambda other: len(other.symbols))
+    if _union(shares).bit_count() < share.partial.cut.k:
+        return
+    free = [s for s in shares if s is not share and not s.liar and s.tries < MAX_TRIES]
+    most = nlargest(MAX_MIXED - 1, free, key=lambda other: len(other.symbols))
     for number in range(1, len(most) + 1):
-        for chosen in combinations(most, number):
-            mask = _union(chosen)
-            if not mask >> index & 1 and (mask | share.mask).bit_count() == k:
-                yield {i: data for peer in (*chosen, share) for i, data in peer.symbols.items()}
+        yield from combinations(most, number)
 
 
 def _held(partial: _Partial, own: _Share | None = None) -> Held:
