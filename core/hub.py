@@ -212,7 +212,7 @@ class Hub:
                 peer=arrival.peer,
                 at=at,
                 sinks=self.sinks,
-                replayed=arrival.replayed,
+                replayed=arrival.replayed or (not arrival.keeps and message.expires_at(at) <= at),
                 keeps=arrival.keeps,
             )
             if delivered.fresh and answer:

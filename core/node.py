@@ -19,6 +19,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from hashlib import blake2b
 from pathlib import Path
 from types import TracebackType
+from typing import cast
 
 from .carrier import Carrier
 from .custody import MessageCarrier
@@ -348,6 +349,7 @@ def _why_lost(group: BaseExceptionGroup[BaseException]) -> str:
     lost, rest = group.split((LinkLost, LinkClosed))
     if rest is not None:
         raise rest
-    while isinstance(lost, BaseExceptionGroup):
-        lost = lost.exceptions[0]
-    return str(lost)
+    error: BaseException | None = lost
+    while isinstance(error, BaseExceptionGroup):
+        error = cast("BaseExceptionGroup[BaseException]", error).exceptions[0]
+    return str(error)

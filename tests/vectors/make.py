@@ -97,7 +97,7 @@ def messages() -> list[Vector]:
 
 def control_frames() -> list[Vector]:
     tag, speaker = 0xCAFEF00D, 0x1A2B3C4D
-    made = [
+    made: list[tuple[str, frames.Frame]] = [
         ("need one of three", frames.Need(tag, speaker, 3, 1)),
         ("need all", frames.Need(tag, speaker, 0, 0)),
         ("confirm delivered", frames.Confirm(tag, speaker, frames.Verdict.DELIVERED, 0)),
