@@ -54,13 +54,15 @@ class DatagramCarrier(Carrier):
         self._link: Link
         self._talk: Conversation | None = None
         self._sending: dict[int, _Sending] = {}
+        self._ending: set[int] = set()
         self._asked: dict[Address, float] = {}
         self._nonces: dict[int, Address] = {}
+        self._questions: dict[int, Address] = {}
 
     @property
     def busy(self) -> bool:
         owes = self._talk is not None and self._talk.owes
-        return super().busy or bool(self._sending) or owes
+        return super().busy or bool(self._sending) or bool(self._ending) or owes
 
     @property
     def talk(self) -> Conversation:
@@ -111,7 +113,20 @@ class DatagramCarrier(Carrier):
     async def _reports(self) -> None:
         async for report in self._link.reports():
             if isinstance(report, Refused):
-                self.hub.trouble(self.name, report.reason)
+                address = self._questions.pop(report.ticket, None)
+                if address is None or report.retry_after is not None:
+                    self.hub.trouble(self.name, report.reason)
+                else:
+                    await self._nobody_at(address, report.reason)
+
+    async def _nobody_at(self, address: Address, reason: str) -> None:
+        """The link has no such address: what is for it will never go out here."""
+        self._asked.pop(address, None)
+        outbox = self.hub.desk.spool.outbox
+        reason = f"no node called {address!r} was ever heard, and {reason}"
+        for leg in await self.hub.desk.do(lambda: outbox.waiting(self.key)):
+            if leg.wants_destination and leg.to == address:
+                await self.hub.progress(leg.id, self.key, State.REFUSED, reason=reason, done=True)
 
     async def _on(self, effect: Effect, packet: Packet | None) -> None:
         match effect:
@@ -193,18 +208,23 @@ class DatagramCarrier(Carrier):
         state, reason = states[effect.verdict], None
         if state is State.REFUSED:
             reason = "the far end refused it"
-        await self.hub.progress(
-            sending.leg.id, self.key, state, by=effect.by, reason=reason, done=True
-        )
-        self.wake()
+        await self._end(effect.tag, sending.leg, state, by=effect.by, reason=reason)
 
     async def _gave_up(self, tag: int) -> None:
         sending = self._sending.pop(tag, None)
         if sending is not None:
             reason = f"nobody confirmed it, {GIVE_UP} times asked"
-            await self.hub.progress(
-                sending.leg.id, self.key, State.UNKNOWN, reason=reason, done=True
-            )
+            await self._end(tag, sending.leg, State.UNKNOWN, reason=reason)
+
+    async def _end(
+        self, tag: int, leg: Leg, state: State, *, by: int | None = None, reason: str | None = None
+    ) -> None:
+        """Write down what became of a message; until that is committed, it looks unsent."""
+        self._ending.add(tag)
+        try:
+            await self.hub.progress(leg.id, self.key, state, by=by, reason=reason, done=True)
+        finally:
+            self._ending.discard(tag)
         self.wake()
 
     # Out
@@ -240,14 +260,22 @@ class DatagramCarrier(Carrier):
         if free <= 0:
             return
         outbox = self.hub.desk.spool.outbox
-        limit = window + len(self._sending) + len(self._asked) + 1
-        for leg in await self.hub.desk.do(lambda: outbox.waiting(self.key, limit=limit)):
+        limit = window + len(self._sending) + len(self._ending) + len(self._asked) + 1
+        waiting = await self.hub.desk.do(lambda: outbox.waiting(self.key, limit=limit))
+        # Told apart before anything else is awaited: what ends meanwhile would look new.
+        for leg in [leg for leg in waiting if self._is_new(leg)]:
             if len(self._sending) >= window:
-                return
+                break
             if leg.wants_destination:
                 await self._ask_who(leg)
-            elif check_of(leg.message) not in self._sending:
+            else:
                 await self._begin(leg)
+        # All their bursts in one commit; the writer would else wait for the disk once for each.
+        await asyncio.gather(*(self._recorded(*each) for each in tuple(self._sending.items())))
+
+    def _is_new(self, leg: Leg) -> bool:
+        tag = check_of(leg.message)
+        return tag not in self._sending and tag not in self._ending
 
     async def _ask_who(self, leg: Leg) -> None:
         """Ask an address whose origin we do not know; until it answers, the message waits."""
@@ -284,7 +312,7 @@ class DatagramCarrier(Carrier):
         extra = self.talk.plan(k, destination) if limits.replies else blind_parity(k, BLIND_LOSS)
         self.talk.begin(splitter, now, destination=destination, to=to, extra=extra)
         self.hub.hooks.framed(Message.from_bytes(leg.message), splitter.frames(range(k + extra)))
-        await self.hub.progress(leg.id, self.key, State.ON_AIR)
+        await self._spawn(self.hub.progress(leg.id, self.key, State.ON_AIR))
 
     async def _address_of(self, origin: int) -> Address | None:
         peers = self.hub.desk.spool.peers
@@ -299,14 +327,17 @@ class DatagramCarrier(Carrier):
         if length > len(data):
             data = frames.pad(data, length)
         try:
-            await self._link.send(data, to=out.to)
+            ticket = await self._link.send(data, to=out.to)
         except PacketTooBig:
             await self._too_big(out, sending)
             return
         self.hub.runtime.mark("frame-sent")
+        if out.to in self._asked and not out.flight:
+            self._questions = dict([*self._questions.items(), (ticket, out.to)][-WINDOW:])
         ended = self.talk.sent(out, self.hub.runtime.now())
         if ended and sending is not None and not sending.sent:
-            await self._burst_is_out(out.tag, sending)
+            sending.sent = True
+            await self._spawn(self._burst_is_out(out.tag, sending))
 
     async def _recorded(self, tag: int, sending: _Sending) -> bool:
         """Write down the next index before the burst that ends there; False: it was dropped."""
@@ -327,7 +358,6 @@ class DatagramCarrier(Carrier):
         return True
 
     async def _burst_is_out(self, tag: int, sending: _Sending) -> None:
-        sending.sent = True
         done = not self._link.limits.replies
         await self.hub.progress(sending.leg.id, self.key, State.SENT, done=done)
         self.hub.runtime.mark("burst-sent")

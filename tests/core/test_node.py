@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +17,8 @@ from focal.core.errors import SettingsError, SinkError, TransportUnavailable
 from focal.core.events import LinkState, Progress, State, Trouble
 from focal.core.framing import frame as frames
 from focal.core.framing.split import frames_for
+from focal.core.link import Address, Limits, Link, LinkContext, Refused, Report
+from focal.core.mailbox import Mailbox
 from focal.core.message import Kind, Message, MessageId, origin_text
 from focal.core.ports import Delivery
 from focal.core.runtime import run_virtual
@@ -130,6 +134,49 @@ def test_an_address_is_asked_who_is_there_before_anything_is_sent(world: World) 
         with world.spool("b") as spool:
             [entry] = spool.inbox.entries()
             assert Message.from_bytes(entry.message).destination == b.origin
+
+    run_virtual(main())
+
+
+def test_an_address_that_the_link_cannot_have_is_refused_with_the_reason(
+    world: World,
+) -> None:
+    class Choosy:
+        """A transport whose link tells at once when an address is not one of its own."""
+
+        key = "choosy"
+
+        @asynccontextmanager
+        async def open(self, context: LinkContext, /) -> AsyncGenerator[Link]:
+            async with MemoryTransport(Mesh("air")).open(context) as link:
+                yield ChoosyLink(link)
+
+    class ChoosyLink:
+        def __init__(self, link: Link) -> None:
+            self._link = link
+            self._refusals: Mailbox[Report] = Mailbox()
+            self.receive, self.aclose = link.receive, link.aclose
+
+        @property
+        def limits(self) -> Limits:
+            return self._link.limits
+
+        async def send(self, data: bytes, /, *, to: Address | None = None) -> int:
+            ticket = await self._link.send(data, to=to)
+            if to == "bob":
+                self._refusals.put(Refused(ticket, "'bob' is no address of this link"))
+            return ticket
+
+        def reports(self) -> AsyncIterator[Report]:
+            return aiter(self._refusals)
+
+    async def main() -> None:
+        async with world.node("a", links={"air": Choosy()}) as a:
+            told = a.events()
+            ids = await a.send(Draft.text("hi", to="bob"))
+            [refused] = await until(told, State.REFUSED, *ids)
+            assert "no node called 'bob'" in str(refused.reason)
+            assert "is no address" in str(refused.reason)
 
     run_virtual(main())
 
