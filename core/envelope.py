@@ -80,7 +80,7 @@ def _unpack(data: bytes) -> dict[str, Any]:
     if len(data) > MAX_ENVELOPE:
         raise FrameError(f"{len(data)} bytes; an envelope has at most {MAX_ENVELOPE}")
     if not is_envelope(data):
-        raise FrameError("not an envelope: no msgpack map")
+        raise FrameError("a damaged envelope, or none: it does not begin like a map")
     fields: object
     try:
         fields = msgpack.unpackb(

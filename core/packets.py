@@ -63,17 +63,20 @@ def open_packet(data: bytes, codec: int | None = None) -> Opened:
 def _own(data: bytes) -> Callable[[bytes], Opened] | None:
     """Return how to read what begins like one of our forms, of this version or a later one."""
     first = data[0] if data else 0
-    if MAGIC <= first <= MAGIC | 7:
+    if first == MAGIC:
         return _message
-    if frames.MAGIC <= first <= frames.MAGIC | 7:
+    if first == frames.MAGIC:
         return _frame
-    return _envelope if _like_envelope(data) else None
+    if _like_envelope(data):
+        return _envelope
+    later = {0xF0: _message, 0xA0: _frame}
+    return later.get(first & 0xF8) if first & 7 else None
 
 
 def _like_envelope(data: bytes) -> bool:
     """Tell whether these are, or were, a map with text keys; many other files begin like maps."""
     ours = any(key in data[:8] for key in (b"\xa1v\x01", b"\xa1m\xc4", b"\xa1m\xc5"))
-    return ours or (is_envelope(data) and 0xA0 <= data[1:2][0] <= 0xBF)
+    return ours or (is_envelope(data) and b"\xa0" <= data[1:2] <= b"\xbf")
 
 
 def _envelope(data: bytes) -> Opened:
