@@ -7,6 +7,7 @@ keeps nothing (the spool does).
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from .carrier import GIVE_UP, WINDOW, Carrier, pace_of
@@ -256,12 +257,10 @@ class DatagramCarrier(Carrier):
     async def _fill(self) -> None:
         """Take messages from the outbox until the window is full."""
         window = 1 if self.talk.pace.airtime else WINDOW
-        free = window - len(self._sending)
-        if free <= 0:
+        if len(self._sending) >= window:
             return
-        outbox = self.hub.desk.spool.outbox
         limit = window + len(self._sending) + len(self._ending) + len(self._asked) + 1
-        waiting = await self.hub.desk.do(lambda: outbox.waiting(self.key, limit=limit))
+        waiting, places = await self.hub.desk.do(lambda: self._waiting(limit))
         # Told apart before anything else is awaited: what ends meanwhile would look new.
         for leg in [leg for leg in waiting if self._is_new(leg)]:
             if len(self._sending) >= window:
@@ -269,9 +268,20 @@ class DatagramCarrier(Carrier):
             if leg.wants_destination:
                 await self._ask_who(leg)
             else:
-                await self._begin(leg)
+                await self._begin(leg, places)
         # All their bursts in one commit; the writer would else wait for the disk once for each.
         await asyncio.gather(*(self._recorded(*each) for each in tuple(self._sending.items())))
+
+    def _waiting(self, limit: int) -> tuple[list[Leg], dict[int, Address | None]]:
+        """Return legs to send, and where their destinations are; part of a transaction."""
+        spool = self.hub.desk.spool
+        legs = spool.outbox.waiting(self.key, limit=limit)
+        origins = {destination_of(leg.message)[1] for leg in legs}
+        return legs, {
+            origin: spool.peers.address_of(origin, self.key)
+            for origin in origins
+            if origin is not None
+        }
 
     def _is_new(self, leg: Leg) -> bool:
         tag = check_of(leg.message)
@@ -293,10 +303,10 @@ class DatagramCarrier(Carrier):
             reason = f"asking who is at {leg.to}"
             await self.hub.progress(leg.id, self.key, State.QUEUED, reason=reason)
 
-    async def _begin(self, leg: Leg) -> None:
+    async def _begin(self, leg: Leg, places: Mapping[int, Address | None]) -> None:
         limits, now = self._link.limits, self.hub.runtime.now()
         destination = destination_of(leg.message)[1]
-        to = await self._address_of(destination) if destination is not None else None
+        to = None if destination is None else places[destination]
         try:
             splitter = Splitter.of(leg.message, limits.mtu(to))
         except TooLong as error:
@@ -313,10 +323,6 @@ class DatagramCarrier(Carrier):
         self.talk.begin(splitter, now, destination=destination, to=to, extra=extra)
         self.hub.hooks.framed(Message.from_bytes(leg.message), splitter.frames(range(k + extra)))
         await self._spawn(self.hub.progress(leg.id, self.key, State.ON_AIR))
-
-    async def _address_of(self, origin: int) -> Address | None:
-        peers = self.hub.desk.spool.peers
-        return await self.hub.desk.do(lambda: peers.address_of(origin, self.key))
 
     async def _send(self, out: Out) -> None:
         sending = self._sending.get(out.tag) if out.flight else None
