@@ -66,6 +66,11 @@ class Process:
         """Its process id."""
         return self._process.pid
 
+    @property
+    def code(self) -> int | None:
+        """Its exit code, minus the number of the signal that killed it; None while it runs."""
+        return self._process.poll()
+
     def line(self, containing: str, of: Literal["out", "err"] = "out") -> str:
         """Wait for the first line that contains a text, also among those already said."""
         lines = self.out if of == "out" else self.err
