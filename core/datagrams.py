@@ -261,6 +261,7 @@ class DatagramCarrier(Carrier):
             return
         limit = window + len(self._sending) + len(self._ending) + len(self._asked) + 1
         waiting, places = await self.hub.desk.do(lambda: self._waiting(limit))
+        before = set(self._sending)
         # Told apart before anything else is awaited: what ends meanwhile would look new.
         for leg in [leg for leg in waiting if self._is_new(leg)]:
             if len(self._sending) >= window:
@@ -270,7 +271,8 @@ class DatagramCarrier(Carrier):
             else:
                 await self._begin(leg, places)
         # All their bursts in one commit; the writer would else wait for the disk once for each.
-        await asyncio.gather(*(self._recorded(*each) for each in tuple(self._sending.items())))
+        begun = [each for each in self._sending.items() if each[0] not in before]
+        await asyncio.gather(*(self._recorded(*each) for each in begun))
 
     def _waiting(self, limit: int) -> tuple[list[Leg], dict[int, Address | None]]:
         """Return legs to send, and where their destinations are; part of a transaction."""
