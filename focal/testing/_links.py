@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-import gc
 import os
 import tempfile
-import time
-import tracemalloc
-from collections.abc import Awaitable, Callable, Generator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
-from typing import NoReturn
 
 from ..core.envelope import Envelope
 from ..core.link import Address, Link, LinkContext, Packet, Report, Transport
@@ -64,13 +57,6 @@ class World:
     there: LinkContext
 
 
-def skip(reason: str) -> NoReturn:
-    """Skip the check that is running."""
-    import pytest
-
-    pytest.skip(reason)
-
-
 async def pass_on(
     near: Link, far: Link, data: bytes, *, to: Address | None = None, ack: bool = False
 ) -> Packet:
@@ -103,39 +89,3 @@ async def heard_out(link: Link) -> None:
     """Read the reports of a link and forget them, until it has ended."""
     async for _ in link.reports():
         pass
-
-
-async def step(count: int) -> None:
-    """Let everybody else go ``count`` steps."""
-    for _ in range(count):
-        await asyncio.sleep(0)
-
-
-async def refuses(work: Awaitable[object], error: type[Exception]) -> None:
-    """Assert that something raises ``error``."""
-    try:
-        done = await work
-    except error:
-        return
-    raise AssertionError(f"expected {error.__name__}, got {done!r}")
-
-
-async def watch_loop(runtime: Runtime, ticks: int) -> float:
-    """Return the longest time, in seconds of the wall, that the event loop stood still."""
-    longest = 0.0
-    for _ in range(ticks):
-        before = time.perf_counter()
-        await runtime.sleep(0.01)
-        longest = max(longest, time.perf_counter() - before)
-    return longest
-
-
-@contextmanager
-def traced() -> Generator[Callable[[], int]]:
-    """Watch memory; gives a function that returns by how many bytes it has grown."""
-    gc.collect()
-    tracemalloc.start()
-    try:
-        yield lambda: (gc.collect() and 0) or tracemalloc.get_traced_memory()[0]
-    finally:
-        tracemalloc.stop()

@@ -7,20 +7,20 @@ The law of this module: a check asks for what core relies on and for nothing els
 from __future__ import annotations
 
 import asyncio
-import gc
 import tempfile
-import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, nullcontext, suppress
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Literal, TypeAlias
 
 from ..core.errors import LinkClosed, LinkLost, PacketTooBig, TransportUnavailable
-from ..core.link import Accepted, Address, Heard, Link, Packet, Refused, Transport
-from ..core.runtime import Runtime, VirtualLoop, real_runtime, virtual_runtime
+from ..core.link import Accepted, Address, Heard, Link, LinkContext, Packet, Refused, Transport
+from ..core.runtime import Runtime, real_runtime, virtual_runtime
+from ._checks import cancelled, one_line, refuses, run_check, skip, step, traced, watch_loop
 from ._links import (
     FAR,
     NEAR,
@@ -31,12 +31,7 @@ from ._links import (
     heard_out,
     pass_on,
     received,
-    refuses,
     send_all,
-    skip,
-    step,
-    traced,
-    watch_loop,
 )
 
 WorldCheck: TypeAlias = Callable[[World], Awaitable[None]]
@@ -57,6 +52,8 @@ class TransportContract(ABC):
 
     kind: Literal["datagram", "message"] = "datagram"
     """What the links say in their limits."""
+    replies = True
+    """False where nothing can come back over the links, and their limits say so."""
     virtual = False
     """True where everything waits through the runtime: then the checks run in virtual time."""
     patience = 20.0
@@ -110,6 +107,9 @@ class TransportContract(ABC):
             for limits in (near.limits, far.limits):
                 assert limits.kind == self.kind, (
                     f"kind {limits.kind}, the contract says {self.kind}"
+                )
+                assert limits.replies == self.replies, (
+                    f"replies {limits.replies}, the contract says {self.replies}"
                 )
                 assert 16 <= limits.mtu(None) <= limits.size, "an MTU is from 16 to size"
                 assert 0 < limits.duty <= 1, "duty is a share, not a percentage"
@@ -199,14 +199,26 @@ class TransportContract(ABC):
 
     def test_too_big_is_refused_and_nothing_is_sent(self) -> None:
         async def check(near: Link, far: Link) -> None:
-            limit = near.limits.mtu(None)
-            try:
-                await near.send(self.packet(limit + 1, 1))
-            except PacketTooBig as error:
-                assert (error.size, error.limit) == (limit + 1, limit), f"it says {error}"
-            else:
-                raise AssertionError(f"{limit + 1} bytes were taken; the limit is {limit}")
+            await self._too_big(near, self.packet(near.limits.mtu(None) + 1, 1), None)
             await pass_on(near, far, self.packet(50, 2))  # the first that far receives
+
+        self._run_links(check)
+
+    def test_too_big_for_a_peer_is_refused_and_nothing_is_sent(self) -> None:
+        async def check(near: Link, far: Link) -> None:
+            peer = await self._learn_peer(near, far)
+            await self._too_big(far, self.packet(far.limits.mtu(peer) + 1, 2, FAR), peer)
+            await pass_on(far, near, self.packet(50, 3, FAR), to=peer)
+
+        self._run_links(check)
+
+    def test_a_destination_that_nobody_has_ends_nothing(self) -> None:
+        async def check(near: Link, far: Link) -> None:
+            ticket = await near.send(self.packet(50, 1), to="nobody, nowhere")
+            last = self.packet(50, 2)
+            assert await near.send(last) != ticket, "two packets have one ticket"
+            while (await far.receive()).data != last:
+                pass  # a link with one far end may well have brought the first one too
 
         self._run_links(check)
 
@@ -255,6 +267,20 @@ class TransportContract(ABC):
 
         self._run_links(check)
 
+    def test_a_cancelled_opening_leaves_nothing(self) -> None:
+        async def use(transport: Transport, where: LinkContext) -> None:
+            async with transport.open(where) as link:
+                await link.receive()
+
+        async def check(world: World) -> None:
+            for steps in range(12):
+                result = await cancelled(use(world.far, world.there), steps)
+                assert isinstance(result, asyncio.CancelledError), f"it ended with {result!r}"
+            async with world.far.open(world.there) as far, world.near.open(world.here) as near:
+                await pass_on(near, far, self.packet(50, 1), ack=True)
+
+        self._run_world(check)
+
     # what ends
 
     def test_closing_wakes_receive(self) -> None:
@@ -263,6 +289,17 @@ class TransportContract(ABC):
             await step(3)
             await far.aclose()
             await refuses(waiting, LinkClosed)
+
+        self._run_links(check)
+
+    def test_closing_ends_every_send(self) -> None:
+        async def check(near: Link, far: Link) -> None:
+            sent = [self.packet(200, seed) for seed in range(1, 41)]
+            sending = [asyncio.ensure_future(near.send(data)) for data in sent]
+            await step(3)
+            await near.aclose()
+            for ended in await asyncio.gather(*sending, return_exceptions=True):
+                assert isinstance(ended, int | LinkClosed), f"a send ended with {ended!r}"
 
         self._run_links(check)
 
@@ -325,13 +362,26 @@ class TransportContract(ABC):
 
         self._run_links(check)
 
+    def test_the_other_end_stays_or_says_so(self) -> None:
+        async def check(near: Link, far: Link) -> None:
+            await pass_on(near, far, self.packet(50, 1), ack=True)
+            await self.kill(far)
+            for seed in range(2, 6):
+                try:
+                    await near.send(self.packet(50, seed))
+                except LinkLost as error:
+                    one_line(error)
+                await self._runtime.sleep(0.01)
+
+        self._run_links(check)
+
     def test_a_dead_address_is_told(self) -> None:
         async def check(world: World) -> None:
             try:
                 async with self.dead().open(world.here):
                     raise AssertionError("it opened")
             except TransportUnavailable as error:
-                assert str(error).strip() and "\n" not in str(error), "one line for the user"
+                one_line(error)
 
         self._run_world(check)
 
@@ -367,6 +417,14 @@ class TransportContract(ABC):
 
         self._run_links(check)
 
+    def test_ack_may_come_after_the_end(self) -> None:
+        async def check(near: Link, far: Link) -> None:
+            packet = await pass_on(near, far, self.packet(50, 1))
+            await far.aclose()
+            packet.ack()
+
+        self._run_links(check)
+
     def test_what_is_kept_comes_again_until_it_is_acked(self) -> None:
         async def check(world: World) -> None:
             first, second, third = (self.packet(50, seed) for seed in (1, 2, 3))
@@ -392,7 +450,7 @@ class TransportContract(ABC):
 
     def test_the_loop_stays_free(self) -> None:
         async def check(near: Link, far: Link) -> None:
-            watching = asyncio.ensure_future(watch_loop(self._runtime, 40))
+            watching = asyncio.ensure_future(watch_loop(self._runtime.sleep, 40))
             for seed in range(1, 6):
                 await pass_on(near, far, self.packet(50, seed))
             waiting = asyncio.ensure_future(far.receive())
@@ -445,33 +503,18 @@ class TransportContract(ABC):
         self._run_world(opened)
 
     def _run_world(self, check: WorldCheck) -> None:
-        """Run a check, then look for what it left: tasks, unheard errors, open resources."""
-        unheard: list[object] = []
+        """Run a check of two transports, and look after it."""
         with tempfile.TemporaryDirectory(prefix="focal-") as scratch, ThreadPoolExecutor(2) as pool:
             self.scratch = Path(scratch)
             self._runtime = virtual_runtime() if self.virtual else real_runtime(pool)
-            factory = VirtualLoop if self.virtual else None
-            with warnings.catch_warnings(record=True) as warned:
-                warnings.simplefilter("always", ResourceWarning)
-                with asyncio.Runner(debug=True, loop_factory=factory) as runner:
-                    runner.run(self._main(check, unheard))
-                gc.collect()
-        assert not unheard, f"errors that nobody handled: {unheard}"
-        left = [str(w.message) for w in warned if issubclass(w.category, ResourceWarning)]
-        assert not left, f"left open: {left}"
+            run_check(partial(self._main, check), self.patience, virtual=self.virtual)
 
-    async def _main(self, check: WorldCheck, unheard: list[object]) -> None:
-        asyncio.get_running_loop().set_exception_handler(lambda _, said: unheard.append(said))
-        try:
-            async with asyncio.timeout(self.patience), self.around():
-                near, far = self.pair()
-                here = context(self._runtime, origin=NEAR, folder=self.scratch / "near")
-                there = context(self._runtime, origin=FAR, folder=self.scratch / "far")
-                await check(World(near, far, here, there))
-        except TimeoutError as error:  # its traceback shows what was waited for
-            raise AssertionError(f"waited {self.patience:g} seconds in vain") from error
-        left = asyncio.all_tasks() - {asyncio.current_task()}
-        assert not left, f"tasks left behind: {left}"
+    async def _main(self, check: WorldCheck) -> None:
+        async with self.around():
+            near, far = self.pair()
+            here = context(self._runtime, origin=NEAR, folder=self.scratch / "near")
+            there = context(self._runtime, origin=FAR, folder=self.scratch / "far")
+            await check(World(near, far, here, there))
 
     def _need_replies(self, link: Link) -> None:
         if not link.limits.replies:
@@ -480,6 +523,15 @@ class TransportContract(ABC):
     def _need_messages(self) -> None:
         if self.kind != "message":
             skip("only message links confirm custody")
+
+    async def _too_big(self, link: Link, data: bytes, to: Address | None) -> None:
+        limit = link.limits.mtu(to)
+        try:
+            await link.send(data, to=to)
+        except PacketTooBig as error:
+            assert (error.size, error.limit) == (len(data), limit), f"it says {error}"
+            return
+        raise AssertionError(f"{len(data)} bytes were taken; the limit is {limit}")
 
     async def _learn_peer(self, near: Link, far: Link) -> Address:
         self._need_replies(near)

@@ -34,6 +34,7 @@ class TestSlowFrames(TestFrames):
 
 
 class TestOneWay(TestFrames):
+    replies = False
     conditions = Conditions(replies=False)
 
 

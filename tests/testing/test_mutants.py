@@ -107,6 +107,12 @@ class NoRoom(Sound):
         return dataclasses.replace(self.link.limits, size=0)
 
 
+class SaysNothingComesBack(Sound):
+    @property
+    def limits(self) -> Limits:
+        return dataclasses.replace(self.link.limits, replies=False)
+
+
 class FreeLunch(Limits):
     def airtime(self, n: int, to: Address | None, /) -> float | None:
         return float(1000 - n)
@@ -214,6 +220,18 @@ class SendsAndRefuses(Sound):
         return await self.link.send(data, to=to)
 
 
+class TruncatesToPeers(Sound):
+    async def send(self, data: bytes, /, *, to: Address | None = None) -> int:
+        return await self.link.send(data if to is None else data[: self.limits.size], to=to)
+
+
+class ChokesOnDestinations(Sound):
+    async def send(self, data: bytes, /, *, to: Address | None = None) -> int:
+        if to and " " in to:
+            raise ValueError(f"{to} is no address")
+        return await self.link.send(data, to=to)
+
+
 class OneTicketForAll(Sound):
     async def send(self, data: bytes, /, *, to: Address | None = None) -> int:
         await self.link.send(data, to=to)
@@ -290,6 +308,26 @@ class ReportsForEver(Sound):
         await asyncio.sleep(9e9)
 
 
+class WaitsForRoom(Sound):
+    """A queue of eight before the link, which nobody serves any more once it is closed."""
+
+    def __init__(self, link: Link, context: LinkContext) -> None:
+        super().__init__(link, context)
+        self.room = asyncio.Semaphore(8)
+        self.served: list[asyncio.TimerHandle] = []
+
+    async def send(self, data: bytes, /, *, to: Address | None = None) -> int:
+        await self.room.acquire()
+        loop = asyncio.get_running_loop()
+        self.served.append(loop.call_later(0.001, self.room.release))
+        return await self.link.send(data, to=to)
+
+    async def aclose(self) -> None:
+        for timer in self.served:
+            timer.cancel()
+        await self.link.aclose()
+
+
 class SendsIntoTheVoid(Sound):
     async def send(self, data: bytes, /, *, to: Address | None = None) -> int:
         try:
@@ -313,6 +351,14 @@ class HangsWhenLost(Sound):
         except LinkLost:
             await asyncio.sleep(9e9)
             raise
+
+
+class BreaksAsItMay(Sound):
+    async def send(self, data: bytes, /, *, to: Address | None = None) -> int:
+        ticket = await self.link.send(data, to=to)
+        if ticket > 1:
+            raise BrokenPipeError("errno 32")
+        return ticket
 
 
 # what is confirmed
@@ -348,6 +394,21 @@ class AcksOnce(Sound):
     async def receive(self) -> Packet:
         once = iter([None])
         return dataclasses.replace(await self.link.receive(), ack=lambda: next(once))
+
+
+class AcksWhileOpen(Sound):
+    closed = False
+
+    def ack(self) -> None:
+        if self.closed:
+            raise LinkClosed("too late")
+
+    async def receive(self) -> Packet:
+        return dataclasses.replace(await self.link.receive(), ack=self.ack)
+
+    async def aclose(self) -> None:
+        self.closed = True
+        await self.link.aclose()
 
 
 class ForgetsAcks(Sound):
@@ -402,6 +463,31 @@ class ReadsAhead(Sound):
         return await self.queue.get()
 
 
+class WritesLater(Sound):
+    """A queue without a limit before the link."""
+
+    def __init__(self, link: Link, context: LinkContext) -> None:
+        super().__init__(link, context)
+        self.tickets = 0
+        self.queue: asyncio.Queue[bytes] = asyncio.Queue()
+        self.task = asyncio.ensure_future(self.pump())
+
+    async def pump(self) -> None:
+        with suppress(LinkClosed):
+            while True:
+                await asyncio.sleep(0.01)
+                await self.link.send(await self.queue.get())
+
+    async def send(self, data: bytes, /, *, to: Address | None = None) -> int:
+        self.queue.put_nowait(data)
+        self.tickets += 1
+        return self.tickets
+
+    async def aclose(self) -> None:
+        self.task.cancel()
+        await self.link.aclose()
+
+
 # transports
 
 
@@ -451,6 +537,22 @@ class StaysOpenOnError(Around):
         return Careless(super().open(context))
 
 
+class KeepsWhatACancelledOpeningTook(Around):
+    taken = False
+
+    @asynccontextmanager
+    async def open(self, context: LinkContext, /) -> AsyncGenerator[Link]:
+        if self.taken:
+            raise TransportUnavailable("somebody has it")
+        self.taken = True
+        await asyncio.sleep(0)  # looks something up
+        try:
+            async with super().open(context) as link:
+                yield link
+        finally:
+            self.taken = False
+
+
 class OpensOnce(Around):
     used = False
 
@@ -484,7 +586,14 @@ class TellsAStory(Around):
 
 
 MUTANTS: dict[str, list[Mutant]] = {
-    "test_limits_make_sense": [Percent, NoRoom, LeavesTask, RaisesInCallback, LeavesSocket],
+    "test_limits_make_sense": [
+        Percent,
+        NoRoom,
+        SaysNothingComesBack,
+        LeavesTask,
+        RaisesInCallback,
+        LeavesSocket,
+    ],
     "test_airtime_grows_with_the_packet": [CheaperWhenLonger],
     "test_the_key_is_one_line_and_stays": [EmptyKey, KeyOfTheMoment],
     "test_packets_keep_their_edges": [Stream],
@@ -495,23 +604,29 @@ MUTANTS: dict[str, list[Mutant]] = {
     "test_the_largest_packet_passes_to_a_peer": [SmallerToPeers],
     "test_a_peer_works_as_destination": [SpellsPeersBadly],
     "test_too_big_is_refused_and_nothing_is_sent": [Truncates, SendsAndRefuses],
+    "test_too_big_for_a_peer_is_refused_and_nothing_is_sent": [TruncatesToPeers],
+    "test_a_destination_that_nobody_has_ends_nothing": [ChokesOnDestinations],
     "test_senders_may_be_many": [OneTicketForAll, OneSenderAtATime],
     "test_cancelled_receive_loses_nothing": [Shields],
     "test_cancelled_send_is_whole_or_nothing": [SendsAPart, StaysShutAfterCancel],
+    "test_a_cancelled_opening_leaves_nothing": [KeepsWhatACancelledOpeningTook],
     "test_closing_wakes_receive": [ClosesSilently],
+    "test_closing_ends_every_send": [WaitsForRoom],
     "test_closing_ends_reports": [ReportsForEver, ClosesSilently],
     "test_use_after_close_is_told": [SendsIntoTheVoid, ClosesOnce, ClosesSilently],
     "test_an_error_inside_closes_and_passes": [WrapsErrors, StaysOpenOnError],
     "test_a_transport_opens_again": [OpensOnce],
     "test_a_link_that_breaks_says_so": [SaysClosedWhenLost, HangsWhenLost, ReportsForEver],
+    "test_the_other_end_stays_or_says_so": [BreaksAsItMay],
     "test_a_dead_address_is_told": [RaisesWhatItGets, TellsAStory],
     "test_reports_carry_tickets": [InventsTickets],
     "test_a_message_link_accepts_each_message_once": [AcceptsNothing, AcceptsTwice],
     "test_ack_may_be_called_twice": [AcksOnce],
+    "test_ack_may_come_after_the_end": [AcksWhileOpen],
     "test_what_is_kept_comes_again_until_it_is_acked": [ForgetsAcks, AcksByItself],
     "test_the_loop_stays_free": [Blocks],
     "test_many_packets_leave_nothing_behind": [Hoards],
-    "test_a_reader_who_does_not_read_is_bounded": [ReadsAhead],
+    "test_a_reader_who_does_not_read_is_bounded": [ReadsAhead, WritesLater],
 }
 """For each check, the faults that it is there for."""
 
