@@ -4,7 +4,17 @@ The law of this package: it needs nothing but focal.core, asks for no plugin of 
 and reaches for pytest only to skip a check that cannot be made.
 """
 
+from ._checks import free_ports
+from ._codec import CodecContract
 from ._links import FAR, NEAR, context, envelope_of
 from ._transport import TransportContract
 
-__all__ = ["FAR", "NEAR", "TransportContract", "context", "envelope_of"]
+__all__ = [
+    "FAR",
+    "NEAR",
+    "CodecContract",
+    "TransportContract",
+    "context",
+    "envelope_of",
+    "free_ports",
+]
