@@ -217,9 +217,16 @@ class TransportSpec:
         summary: one line for lists.
         from_url: gives the settings; its ValueError says how such a URL is written.
         default: the URL that the bare scheme stands for, or None where there is no good one.
+        settings: a dataclass whose fields are the options in such a URL's query, but for ``host``,
+            ``port`` and ``path``, which have their own place in it. Its docstring explains them
+            under ``Args:``; ``focal plugins show`` prints them.
+        limits: those of an ordinary link of this kind, for lists; None where only an open link
+            knows.
     """
 
     scheme: str
     summary: str
     from_url: Callable[[SplitResult], Transport]
     default: str | None = None
+    settings: type | None = None
+    limits: Limits | None = None

@@ -8,4 +8,10 @@ import pluggy
 NAME = "focal"
 hookimpl = pluggy.HookimplMarker(NAME)
 
-__all__ = ["NAME", "hookimpl"]
+CONTRACT = 1
+"""The plugin contract of this focal; it goes up by one when plugins can ask for something new.
+
+A plugin says the one that it needs, ``FOCAL_CONTRACT = 1``, or nothing where any will do.
+"""
+
+__all__ = ["CONTRACT", "NAME", "hookimpl"]

@@ -1,38 +1,36 @@
 """Plugins: what there is to choose from, and who sees each message.
 
 The law of this module: nobody else calls a hook. Plugins are imported when they are needed and
-asked one by one, so that one which fails or dawdles is known by its name and stops neither the
-others nor the message.
+asked one by one; one that is broken is told of by its name, and is missed only by who asks for it.
 """
 
 from __future__ import annotations
 
-import importlib
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
-
-import pluggy
 
 from ..core.codec import CodecSpec
 from ..core.errors import CodecError, PluginError, SettingsError
 from ..core.link import Limits, Transport, TransportSpec
 from ..core.message import Message
 from ..core.ports import Sink, SinkSpec, Source, SourceSpec
-from . import NAME, hookspecs
+from .asking import TRACE, Asker, trace
 from .builtins import BUILTINS, KINDS, Known
+from .claims import Claim, Rank, Settled, settle
 from .findings import Finding
 from .hookspecs import Command
-from .rules import fault_in
-from .shelf import CODECS, SINKS, SOURCES, TRANSPORTS, Shelf, Spec, no_such
+from .loading import LIMIT
+from .registry import Impl, Registry
+from .roster import Roster, found, roster
+from .shelf import CODECS, COMMANDS, SINKS, SOURCES, TRANSPORTS, Shelf, Spec, no_such
 
 if TYPE_CHECKING:
     from ..core.audio import Clip
-
-DAWDLES = 0.5  # seconds after which a hook on what passes is told of in the log
 
 _log = logging.getLogger("focal.plugins")
 
@@ -43,27 +41,37 @@ class Plugins:
     """Every plugin of one program: made in main and handed down. Usable from any thread.
 
     Args:
-        known: plugins known by name, imported when they are needed.
+        known: plugins known by name, imported when they are needed; without it focal's own.
+        limit: seconds that importing one from outside may take; None: any.
         clock: seconds that never go back; times the hooks on what passes.
-
-    Raises:
-        PluginError: two of them have one name, or one has a name that says no kind.
     """
 
     def __init__(
         self,
-        known: Iterable[Known] = BUILTINS,
+        known: Iterable[Known] | Roster = BUILTINS,
         *,
+        limit: float | None = LIMIT,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._clock = clock
+        there = known if isinstance(known, Roster) else roster(known)
+        self._registry = Registry(there, limit=limit)
+        self._asker = Asker(self._registry, clock)
         self._lock = threading.RLock()
-        self._manager = pluggy.PluginManager(NAME)
-        self._manager.add_hookspecs(hookspecs)
-        self._known: dict[str, Known] = {}
-        self._answers: dict[tuple[str, str], list[Any]] = {}
-        for one in known:
-            self._learn(one)
+        self._answers: dict[tuple[str, str], list[Any] | PluginError] = {}
+        self._told: set[tuple[str, str]] = set()
+
+    @classmethod
+    def found(cls, folder: Path | None, environment: Mapping[str, str]) -> Plugins:
+        """Return focal's own plugins, those that are installed, and the files in a folder.
+
+        Args:
+            folder: of the single-file plugins; it need not exist.
+            environment: ``FOCAL_PLUGINS_DISABLED`` names those to leave out,
+                ``FOCAL_TRACE_PLUGINS=1`` has every call of a hook logged.
+        """
+        if environment.get(TRACE, "0") not in ("", "0"):
+            trace()
+        return cls(found(folder, environment))
 
     # Who is there -----------------------------------------------------------------------------
 
@@ -74,32 +82,23 @@ class Plugins:
             PluginError: its name is taken; or it breaks the rules of hooks (hookspecs.py): a name
                 or argument that no hook has, a coroutine function, a wrapper, no hook at all.
         """
-        with self._lock:
-            if name in self._known or self._manager.has_plugin(name):
-                raise PluginError(f"two plugins are called {name!r}: rename or remove one")
-            self._register(plugin, name)
+        self._registry.register(plugin, name)
 
     def names(self, kind: str) -> list[str]:
         """Return the names of the plugins of a kind (``transport``); imports none of them."""
-        return sorted(name for name, one in self._known.items() if one.kind == kind)
+        return self._registry.roster.names(kind)
 
     def load(self, kind: str) -> None:
         """Import every plugin of a kind; ``hooks`` when a node starts, so that they see messages.
 
-        Raises:
-            PluginError: one of them cannot be imported or breaks the rules of hooks.
+        One that fails is logged, once, and left out.
         """
-        for name in self.names(kind):
-            self._load(name)
+        self._registry.load_kind(kind)
 
     # What exists ------------------------------------------------------------------------------
 
     def transports(self) -> list[TransportSpec]:
-        """Return every transport, by scheme.
-
-        Raises:
-            PluginError: a plugin fails, or two add one scheme.
-        """
+        """Return every transport, by scheme; what a plugin does wrong is logged and left out."""
         return self._all(TRANSPORTS)
 
     def transport(self, scheme: str) -> TransportSpec:
@@ -107,15 +106,14 @@ class Plugins:
 
         Raises:
             SettingsError: there is none; names the nearest.
-            PluginError: its plugin fails, or two add this scheme.
+            PluginError: its plugin is broken, or two add this scheme.
         """
         return self._one(TRANSPORTS, scheme)
 
     def codecs(self) -> list[CodecSpec]:
         """Return every codec, by wire id, those that cannot be loaded here included.
 
-        Raises:
-            PluginError: a plugin fails, or two add one quality or wire id.
+        What a plugin does wrong is logged and left out.
         """
         return sorted(self._all(CODECS), key=lambda spec: spec.wire_id)
 
@@ -124,24 +122,20 @@ class Plugins:
 
         Raises:
             SettingsError: there is none; names the nearest.
-            PluginError: a plugin fails, or two add one quality or wire id.
+            PluginError: its plugin is broken, or another has its name or wire id.
         """
         return self._one(CODECS, name)
 
     def codec_by_id(self, wire_id: int) -> CodecSpec | None:
-        """Return the codec of a codec id on the wire; None if nothing here knows it.
-
-        Raises:
-            PluginError: a plugin fails, or two add one quality or wire id.
-        """
-        return next((spec for spec in self.codecs() if spec.wire_id == wire_id), None)
+        """Return the codec of a codec id on the wire; None if nothing here knows it."""
+        self._registry.load_kind("codec", ours=True)
+        ours = (one.thing for one in self._settled(CODECS).held if one.rank is Rank.OURS)
+        return next((spec for spec in ours if spec.wire_id == wire_id), None) or next(
+            (spec for spec in self.codecs() if spec.wire_id == wire_id), None
+        )
 
     def sources(self) -> list[SourceSpec]:
-        """Return every kind of source, by name.
-
-        Raises:
-            PluginError: a plugin fails, or two add one name.
-        """
+        """Return every kind of source, by name; what a plugin does wrong is logged and left out."""
         return self._all(SOURCES)
 
     def source(self, text: str) -> Source:
@@ -150,17 +144,13 @@ class Plugins:
         Raises:
             SettingsError: there is none of that name; names the nearest.
             SourceError: what the source itself says of ``rest``.
-            PluginError: its plugin fails, or two add this name.
+            PluginError: its plugin is broken, or two add this name.
         """
         name, _, rest = text.partition(":")
         return self._one(SOURCES, name).open(rest)
 
     def sinks(self) -> list[SinkSpec]:
-        """Return every kind of sink, by name.
-
-        Raises:
-            PluginError: a plugin fails, or two add one name.
-        """
+        """Return every kind of sink, by name; what a plugin does wrong is logged and left out."""
         return self._all(SINKS)
 
     def sink(self, text: str) -> AbstractAsyncContextManager[Sink]:
@@ -169,38 +159,49 @@ class Plugins:
         Raises:
             SettingsError: there is none of that name; names the nearest.
             SinkError: what the sink itself says of ``rest``, now or on entering.
-            PluginError: its plugin fails, or two add this name.
+            PluginError: its plugin is broken, or two add this name.
         """
         name, _, rest = text.partition(":")
         return self._one(SINKS, name).open(rest)
 
     def commands(self) -> list[Command]:
-        """Return the commands that plugins add, by name.
+        """Return the commands that plugins add, by name; what is wrong is logged and left out."""
+        return self._all(COMMANDS)
+
+    def command(self, name: str) -> Command | None:
+        """Return the command that the plugin ``command.NAME`` adds; None without such a plugin.
+
+        No other plugin is asked: what else one adds, nobody could find without importing all.
 
         Raises:
-            PluginError: a plugin fails, or two add one name.
+            PluginError: the plugin is broken, or adds no command of this name.
         """
-        self.load("command")
-        owners: dict[str, str] = {}
-        found: dict[str, Command] = {}
-        for plugin, command in self._offers("focal_commands", object):
-            if not isinstance(command, Command) or not command.name:
-                raise PluginError(f"plugin {plugin}: focal_commands gave no named click command")
-            _claim(owners, f"the command {command.name!r}", plugin)
-            found[command.name] = command
-        return [found[name] for name in sorted(found)]
+        own = f"{COMMANDS.kind}.{name}"
+        if why_not := self._registry.roster.why_not(own):
+            raise PluginError(f"plugin {own} is not used: {why_not}")
+        if not self._registry.knows(own):
+            return None
+        self._load_whole(COMMANDS, own)
+        claim = self._claim(COMMANDS, name)
+        if claim is None:
+            raise PluginError(f"plugin {own} adds no command {name!r}")
+        return claim.thing
 
     def doctor(self) -> list[Finding]:
         """Look at what every plugin needs; a plugin that fails is a finding itself. Blocks."""
-        findings: list[Finding] = []
+        findings = [
+            Finding(one.known.name, "bad", one.reason, "rename, remove or disable it")
+            for one in self._registry.roster.left_out
+            if not one.wanted
+        ]
         for name in [name for kind in KINDS for name in self.names(kind)]:
             try:
-                self._load(name)
+                self._registry.load(name)
             except PluginError as error:
                 findings.append(_bad(name, error))
-        for impl in self._impls("focal_doctor"):
+        for impl in self._registry.impls("focal_doctor"):
             try:
-                findings += _offered("focal_doctor", impl, Finding)
+                findings += self._findings(impl)
             except PluginError as error:
                 findings.append(_bad(impl.plugin_name, error))
         return findings
@@ -221,7 +222,7 @@ class Plugins:
         available = _loadable(self.codecs())
         by_name = {spec.name: spec for spec in available}
         given: dict[str, object] = {"available": available, "limits": limits, "seconds": seconds}
-        for plugin, name in self._ask("focal_choose_codec", given):
+        for plugin, name in self._asker.ask("focal_choose_codec", given):
             if isinstance(name, str) and name in by_name:
                 return by_name[name]
             _log.warning("plugin %s chose the quality %r, which is not available", plugin, name)
@@ -230,7 +231,7 @@ class Plugins:
     def wrap_transport(self, name: str, transport: Transport) -> Transport:
         """Return the transport to use for the link ``name``: its own, or a plugin's around it."""
         self.load("hooks")
-        for plugin, wrapped in self._ask(
+        for plugin, wrapped in self._asker.ask(
             "focal_wrap_transport", {"name": name, "transport": transport}
         ):
             if hasattr(wrapped, "open") and hasattr(wrapped, "key"):
@@ -269,119 +270,132 @@ class Plugins:
         """Show that a sink took a message."""
         self._show("focal_played", {"message": message, "sink": sink})
 
-    # How plugins are loaded -------------------------------------------------------------------
-
-    def _learn(self, one: Known) -> None:
-        if one.name in self._known:
-            raise PluginError(
-                f"two plugins are called {one.name!r}, in {self._known[one.name].module} "
-                f"and {one.module}: remove one"
-            )
-        if one.kind not in KINDS:
-            raise PluginError(
-                f"plugin {one.name!r} ({one.module}): a plugin is named kind.name, "
-                f"and the kinds are {', '.join(KINDS)}"
-            )
-        self._known[one.name] = one
-
-    def _load(self, name: str) -> None:
-        with self._lock:
-            if self._manager.has_plugin(name):
-                return
-            try:
-                module = importlib.import_module(self._known[name].module)
-            except (Exception, SystemExit) as error:
-                raise PluginError(f"plugin {name} cannot be imported: {_said(error)}") from error
-            self._register(module, name)
-
-    def _register(self, plugin: object, name: str) -> None:
-        fault = fault_in(plugin, self._manager.parse_hookimpl_opts)
-        if fault is not None:
-            raise PluginError(f"plugin {name}: {fault}")
-        try:
-            self._manager.register(plugin, name)
-            self._manager.check_pending()
-        except (pluggy.PluginValidationError, ValueError) as error:
-            if self._manager.get_plugin(name) is plugin:
-                self._manager.unregister(name=name)
-            raise PluginError(f"plugin {name}: {_said(error)}") from error
-
-    # How plugins are asked --------------------------------------------------------------------
+    # How they are asked -----------------------------------------------------------------------
 
     def _all(self, shelf: Shelf[Spec]) -> list[Spec]:
         self.load(shelf.kind)
-        return sorted(self._shelved(shelf), key=shelf.name)
+        return sorted((claim.thing for claim in self._settled(shelf).held), key=shelf.name)
 
     def _one(self, shelf: Shelf[Spec], name: str) -> Spec:
-        """Find by name: in the plugin called so, where there is one, else in all of its kind."""
+        """Find by name, importing no more than it takes: focal's own, then the plugin called so.
+
+        Only where neither has it are all of its kind asked.
+        """
+        claim = self._own(shelf, name) or self._named(shelf, name) or self._anyone(shelf, name)
+        return claim.thing
+
+    def _own(self, shelf: Shelf[Spec], name: str) -> Claim[Spec] | None:
+        """Find among focal's own; nobody's claim is better."""
         own = f"{shelf.kind}.{name}"
-        if own in self._known:
-            self._load(own)
-            found = self._named(shelf, name)
-            if found is not None:
-                return found
-        self.load(shelf.kind)
-        found = self._named(shelf, name)
-        if found is None:
-            raise SettingsError(no_such(shelf.word, name, map(shelf.name, self._shelved(shelf))))
-        return found
+        if self._registry.is_ours(own):
+            self._registry.load(own)
+            if claim := self._claim(shelf, name, Rank.OURS):
+                return claim
+        self._registry.load_kind(shelf.kind, ours=True)
+        return self._claim(shelf, name, Rank.OURS)
 
-    def _named(self, shelf: Shelf[Spec], name: str) -> Spec | None:
-        return next((spec for spec in self._shelved(shelf) if shelf.name(spec) == name), None)
-
-    def _shelved(self, shelf: Shelf[Spec]) -> list[Spec]:
-        """Return what the plugins imported so far add; PluginError if two cannot be told apart."""
-        owners: dict[str, str] = {}
-        specs: list[Spec] = []
-        for plugin, spec in self._offers(shelf.hook, shelf.spec):
-            for mark in shelf.marks(spec):
-                _claim(owners, mark, plugin)
-            specs.append(spec)
-        return specs
-
-    def _offers(self, hook: str, kind: type[T]) -> Iterator[tuple[str, T]]:
-        """Yield each plugin's name and what it adds; a plugin is asked once and remembered."""
-        for impl in self._impls(hook):
-            key = (hook, impl.plugin_name)
-            with self._lock:
-                if key not in self._answers:
-                    self._answers[key] = _offered(hook, impl, kind)
-            for offer in self._answers[key]:
-                yield impl.plugin_name, offer
-
-    def _impls(self, hook: str) -> list[pluggy.HookImpl]:
-        """Return the implementations of a hook in the order in which they are asked."""
-        caller: pluggy.HookCaller = getattr(self._manager.hook, hook)
-        return caller.get_hookimpls()[::-1]
-
-    def _ask(self, hook: str, given: dict[str, object]) -> Iterator[tuple[str, object]]:
-        """Yield each plugin's name and answer, where it has one; log what fails or dawdles."""
-        for impl in self._impls(hook):
-            answer = self._tried(hook, impl, given)
-            if answer is not None:
-                yield impl.plugin_name, answer
-
-    def _tried(self, hook: str, impl: pluggy.HookImpl, given: dict[str, object]) -> object | None:
-        started = self._clock()
-        try:
-            return _call(hook, impl, given)
-        except PluginError as error:
-            _log.error("%s; nothing else stops", error, exc_info=_log.isEnabledFor(logging.DEBUG))
+    def _named(self, shelf: Shelf[Spec], name: str) -> Claim[Spec] | None:
+        """Find in the plugin that is named for it, where names alone tell things apart."""
+        own = f"{shelf.kind}.{name}"
+        if not self._registry.knows(own):
             return None
-        finally:
-            took = self._clock() - started
-            if took > DAWDLES:
-                _log.warning("plugin %s took %.1f s in %s", impl.plugin_name, took, hook)
+        self._load_whole(shelf, own)
+        return None if shelf is CODECS else self._claim(shelf, name, Rank.NAMED)
+
+    def _anyone(self, shelf: Shelf[Spec], name: str) -> Claim[Spec]:
+        self.load(shelf.kind)
+        if claim := self._claim(shelf, name):
+            return claim
+        own = f"{shelf.kind}.{name}"
+        if why_not := self._registry.roster.why_not(own):
+            raise PluginError(f"plugin {own} is not used: {why_not}")
+        names = (shelf.name(claim.thing) for claim in self._settled(shelf).held)
+        raise SettingsError(no_such(shelf.word, name, names))
+
+    def _claim(self, shelf: Shelf[Spec], name: str, rank: Rank = Rank.OTHER) -> Claim[Spec] | None:
+        """Return what holds of this name, if it is of this rank or better.
+
+        Raises:
+            PluginError: somebody adds it and may not, and nobody else does.
+        """
+        settled = self._settled(shelf)
+        for claim in settled.held:
+            if shelf.name(claim.thing) == name and claim.rank <= rank:
+                return claim
+        for claim, reason in settled.lost:
+            if shelf.name(claim.thing) == name and rank is Rank.OTHER:
+                raise PluginError(f"the {shelf.word} {name!r} cannot be used: {reason}")
+        return None
+
+    def _load_whole(self, shelf: Shelf[Any], name: str) -> None:
+        """Import a plugin and ask it for what it adds. Raises PluginError: it is broken."""
+        self._registry.load(name)
+        registered = self._registry.owner_of(name)
+        for impl in self._registry.impls(shelf.hook):
+            if impl.plugin_name == registered:
+                answer = self._answer(shelf, impl)
+                if isinstance(answer, PluginError):
+                    raise answer
+
+    def _settled(self, shelf: Shelf[Spec]) -> Settled[Spec]:
+        """Decide among what the plugins imported so far add; log who gets nothing, once."""
+        settled = settle(
+            self._claim_of(shelf, impl.plugin_name, spec)
+            for impl in self._registry.impls(shelf.hook)
+            for spec in self._offered(shelf, impl)
+        )
+        for claim, reason in settled.lost:
+            self._tell(claim.plugin, reason)
+        return settled
+
+    def _claim_of(self, shelf: Shelf[Spec], plugin: str, spec: Spec) -> Claim[Spec]:
+        named = self._registry.owner_of(f"{shelf.kind}.{shelf.name(spec)}") == plugin
+        rank = Rank.OURS if self._registry.is_ours(plugin) else Rank.NAMED if named else Rank.OTHER
+        return Claim(plugin, rank, shelf.marks(spec), spec)
+
+    def _offered(self, shelf: Shelf[Spec], impl: Impl) -> list[Spec]:
+        answer = self._answer(shelf, impl)
+        if isinstance(answer, PluginError):
+            self._tell(impl.plugin_name, str(answer))
+            return []
+        return answer
+
+    def _answer(self, shelf: Shelf[Spec], impl: Impl) -> list[Spec] | PluginError:
+        """Return what a plugin adds, or why nothing; it is asked once and remembered."""
+        key = (shelf.hook, impl.plugin_name)
+        with self._lock:
+            if key not in self._answers:
+                try:
+                    self._answers[key] = offers(self._asker, shelf, impl)
+                except PluginError as error:
+                    self._answers[key] = error
+            return self._answers[key]
+
+    def _tell(self, plugin: str, reason: str) -> None:
+        if (plugin, reason) not in self._told:
+            self._told.add((plugin, reason))
+            _log.warning("plugin %s: %s; it is left out", plugin, reason)
+
+    def _findings(self, impl: Impl) -> list[Finding]:
+        answer = self._asker.call("focal_doctor", impl, {})
+        found = cast("list[object]", answer) if isinstance(answer, list) else [answer]
+        if not all(isinstance(finding, Finding) for finding in found):
+            raise PluginError(
+                f"plugin {impl.plugin_name}: focal_doctor must return a list of Finding"
+            )
+        return cast("list[Finding]", found)
 
     def _show(self, hook: str, given: dict[str, object]) -> None:
-        for _ in self._ask(hook, given):
+        self.load("hooks")
+        for _ in self._asker.ask(hook, given):
             pass  # what an observer returns means nothing
 
     def _replaced(self, hook: str, given: dict[str, object], clip: Clip) -> Clip:
         from ..core.audio import Clip as ClipType  # numpy: only once there is a clip
 
+        self.load("hooks")
         given = {**given, "clip": clip}
-        for plugin, answer in self._ask(hook, given):
+        for plugin, answer in self._asker.ask(hook, given):
             if isinstance(answer, ClipType):
                 given["clip"] = clip = answer  # what the next one is asked with
             else:
@@ -389,30 +403,16 @@ class Plugins:
         return clip
 
 
-def _call(hook: str, impl: pluggy.HookImpl, given: dict[str, object]) -> object:
-    """Call one implementation with what it takes; PluginError, by name, for whatever it raises."""
-    try:
-        return impl.function(*(given[name] for name in impl.argnames))
-    except (Exception, SystemExit) as error:
-        raise PluginError(f"plugin {impl.plugin_name}: {hook} failed: {_said(error)}") from error
-
-
-def _offered(hook: str, impl: pluggy.HookImpl, kind: type[T]) -> list[T]:
-    """Return what a plugin adds; PluginError if that is no list of ``kind``."""
-    answer = _call(hook, impl, {})
-    offers = cast("list[T]", answer) if isinstance(answer, list) else None
-    if offers is None or not all(isinstance(offer, kind) for offer in offers):
-        raise PluginError(
-            f"plugin {impl.plugin_name}: {hook} must return a list of {kind.__name__}"
-        )
-    return offers
-
-
-def _claim(owners: dict[str, str], mark: str, plugin: str) -> None:
-    """Note who adds what; PluginError if somebody else does already."""
-    if mark in owners:
-        raise PluginError(f"plugins {owners[mark]} and {plugin} both add {mark}: remove one")
-    owners[mark] = plugin
+def offers(asker: Asker, shelf: Shelf[Spec], impl: Impl) -> list[Spec]:
+    """Return what a plugin adds of one kind. Raises PluginError: its answer is no list of that."""
+    answer = asker.call(shelf.hook, impl, {})
+    whose = f"plugin {impl.plugin_name}: {shelf.hook}"
+    if not isinstance(answer, list):
+        raise PluginError(f"{whose} must return a list of {shelf.spec.__name__}")
+    for offer in cast("list[object]", answer):
+        if fault := shelf.fault(offer):
+            raise PluginError(f"{whose} must return a list of {shelf.spec.__name__}: {fault}")
+    return cast("list[Spec]", answer)
 
 
 def _loadable(codecs: list[CodecSpec]) -> list[CodecSpec]:
@@ -437,7 +437,3 @@ def _refuse(plugin: str, hook: str, answer: object, wanted: str) -> None:
         type(answer).__name__,
         wanted,
     )
-
-
-def _said(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__

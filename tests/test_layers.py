@@ -54,7 +54,7 @@ HOMES = {
     "msgpack": ("core/envelope.py", "core/spool.py"),
     "numpy": ("core/", "plugins/codecs/", "plugins/sources/", "sinks/", "focal/"),
     "platformdirs": ("focal/home.py",),
-    "pluggy": ("plugins/__init__.py", "plugins/hookspecs.py", "plugins/manager.py"),
+    "pluggy": ("plugins/__init__.py", "plugins/hookspecs.py", "plugins/registry.py"),
     "pytest": ("focal/testing/",),
     "pycodec2": ("plugins/codecs/codec2.py",),
     "rich": ("focal/cli/",),

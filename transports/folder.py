@@ -290,5 +290,11 @@ def refusal(ticket: int, path: Path, error: OSError) -> Refused:
 @hookimpl
 def focal_transports() -> list[TransportSpec]:
     return [
-        TransportSpec("file", "a folder: USB stick, shared directory", FolderTransport.from_url)
+        TransportSpec(
+            "file",
+            "a folder: USB stick, shared directory",
+            FolderTransport.from_url,
+            settings=FolderTransport,
+            limits=FolderLink.limits,
+        )
     ]

@@ -347,6 +347,17 @@ class MemoryLink:
 
 
 @dataclass(frozen=True, slots=True)
+class MemoryOptions(Conditions):
+    """What may stand in the query of a ``mem:`` URL: the conditions, and the node's own address.
+
+    Args:
+        node: the link's address; without it the next free one.
+    """
+
+    node: Address | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class MemoryTransport:
     """Settings of a link on a mesh.
 
@@ -371,7 +382,7 @@ class MemoryTransport:
         with written(_HOW):
             if not url.hostname or url.path not in ("", "/"):
                 raise ValueError("a memory link has a name and no path")
-            options = Options(url, *Conditions.__dataclass_fields__, "node")
+            options = Options(url, *MemoryOptions.__dataclass_fields__)
             conditions, node = _conditions(options), options.text("node", None)
             return cls(url.hostname, None if conditions == Conditions() else conditions, node)
 
@@ -434,6 +445,10 @@ def _conditions(options: Options) -> Conditions:
 def focal_transports() -> list[TransportSpec]:
     return [
         TransportSpec(
-            "mem", "inside this process: for tests and simulations", MemoryTransport.from_url
+            "mem",
+            "inside this process: for tests and simulations",
+            MemoryTransport.from_url,
+            settings=MemoryOptions,
+            limits=Conditions().limits(),
         )
     ]

@@ -413,4 +413,12 @@ def _closed_on_error(sock: socket.socket) -> Generator[None]:
 
 @hookimpl
 def focal_transports() -> list[TransportSpec]:
-    return [TransportSpec("udp", "one frame a datagram, IPv4 or IPv6", UdpTransport.from_url)]
+    return [
+        TransportSpec(
+            "udp",
+            "one frame a datagram, IPv4 or IPv6",
+            UdpTransport.from_url,
+            settings=UdpTransport,
+            limits=Limits("datagram", SIZE),
+        )
+    ]

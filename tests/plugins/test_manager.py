@@ -21,15 +21,17 @@ from focal.core.link import Limits, LinkContext, Transport, TransportSpec
 from focal.core.message import Kind, Message, MessageId
 from focal.core.ports import Delivery, Sink, SinkSpec, Source, SourceSpec
 from focal.plugins import hookimpl
+from focal.plugins.asking import DAWDLES
 from focal.plugins.builtins import BUILTINS, Known
 from focal.plugins.findings import Finding
 from focal.plugins.hookspecs import Command
-from focal.plugins.manager import DAWDLES, Plugins
+from focal.plugins.manager import Plugins
 from tests.deadline import ROOT, environment
 
 MESSAGE = Message(MessageId(1, 2), Kind.VOICE, b"payload", codec=19)
 HUMMING = Known("transport.hum", "tests.plugins.samples.humming")
 BROKEN = Known("transport.radio", "tests.plugins.samples.broken")
+WAVING = Known("command.wave", "tests.plugins.samples.waving")
 
 
 DATAGRAMS = Limits("datagram", 231)
@@ -72,6 +74,17 @@ def quality(name: str, wire_id: int, rate: float = 1000.0, why_not: str | None =
 
 def adds(*codecs: CodecSpec) -> object:
     return hooks(focal_codecs=lambda: list(codecs))
+
+
+def named(name: str, plugin: object) -> Plugins:
+    """Return a manager without built-ins, with a plugin of this name."""
+    manager = Plugins(())
+    manager.register(plugin, name)
+    return manager
+
+
+def hums(spec: TransportSpec) -> object:
+    return hooks(focal_transports=lambda: [spec])
 
 
 def no_url(url: SplitResult) -> Transport:
@@ -135,7 +148,17 @@ class TestWhatExists:
 
     def test_a_module_that_does_not_exist_is_a_plugin_error(self) -> None:
         with pytest.raises(PluginError, match=r"sink\.x cannot be imported"):
-            Plugins([Known("sink.x", "focal.nowhere")]).sinks()
+            Plugins([Known("sink.x", "focal.nowhere")]).sink("x")
+
+    def test_one_that_is_broken_is_left_out_of_lists_and_told_of_once(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        manager = Plugins([BROKEN, HUMMING])
+        assert [spec.scheme for spec in manager.transports()] == ["hum", "hums"]
+        assert manager.transport("hums").scheme == "hums"
+        (said,) = [record.getMessage() for record in caplog.records]
+        assert "plugin transport.radio cannot be imported" in said
+        assert "FOCAL_PLUGINS_DISABLED=transport.radio" in said
 
     def test_an_unknown_scheme_names_the_nearest_and_lists_all(self) -> None:
         with pytest.raises(SettingsError, match="no link scheme 'humm': did you mean 'hum'") as e:
@@ -214,17 +237,37 @@ class TestWhatExists:
         def focal_codecs() -> list[CodecSpec]:
             raise ZeroDivisionError("oops")
 
-        with pytest.raises(PluginError, match="plugin a: focal_codecs failed: ZeroDivisionError"):
-            empty(hooks(focal_codecs=focal_codecs)).codecs()
+        with pytest.raises(PluginError, match=r"codec\.low: focal_codecs failed: ZeroDivision"):
+            named("codec.low", hooks(focal_codecs=focal_codecs)).codec("low")
 
-    def test_a_plugin_that_would_exit_does_not(self) -> None:
-        with pytest.raises(PluginError, match="SystemExit: 3"):
-            empty(hooks(focal_codecs=lambda: sys.exit(3))).codecs()
+    def test_one_that_fails_leaves_the_others(self, caplog: pytest.LogCaptureFixture) -> None:
+        manager = empty(hooks(focal_codecs=lambda: sys.exit(3)), adds(quality("low", 19)))
+        assert [spec.name for spec in manager.codecs()] == ["low"]
+        assert manager.codec_by_id(19) is manager.codec("low")
+        (said,) = [record.getMessage() for record in caplog.records]
+        assert "plugin a: focal_codecs failed: SystemExit: 3; it is left out" in said
 
-    @pytest.mark.parametrize("answer", [None, quality("low", 19), ["low"], {}])
-    def test_what_is_no_list_of_the_right_kind_is_refused(self, answer: object) -> None:
-        with pytest.raises(PluginError, match="a: focal_codecs must return a list of CodecSpec"):
-            empty(hooks(focal_codecs=lambda: answer)).codecs()
+    @pytest.mark.parametrize(
+        "answer",
+        [
+            None,
+            quality("low", 19),
+            ["low"],
+            {},
+            [quality("", 19)],
+            [quality("low", 0)],
+            [quality("low", 256)],
+            [quality("low", 19, rate=0.0)],
+            [CodecSpec("low", 19, 1.0, None, len)],  # type: ignore[arg-type]  # pyright: ignore
+        ],
+    )
+    def test_what_is_no_list_of_the_right_kind_is_refused(
+        self, answer: object, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        assert empty(hooks(focal_codecs=lambda: answer)).codecs() == []
+        assert "plugin a: focal_codecs must return a list of CodecSpec" in caplog.text
+        with pytest.raises(PluginError, match=r"codec\.low: focal_codecs must return a list"):
+            named("codec.low", hooks(focal_codecs=lambda: answer)).codec("low")
 
     def test_commands_are_listed_by_name(self) -> None:
         class Hello:
@@ -239,8 +282,15 @@ class TestWhatExists:
 
         manager = empty(hooks(focal_commands=focal_commands))
         assert [command.name for command in manager.commands()] == ["hello", "wave"]
-        with pytest.raises(PluginError, match="no named click command"):
-            empty(hooks(focal_commands=lambda: [Hello("")])).commands()
+        assert empty(hooks(focal_commands=lambda: [Hello("")])).commands() == []
+
+    def test_a_command_is_asked_of_the_plugin_that_is_named_for_it(self) -> None:
+        manager = Plugins([WAVING, Known("command.nod", "tests.plugins.samples.waving"), BROKEN])
+        found = manager.command("wave")
+        assert found and found.get_short_help_str() == "Wave."
+        assert manager.command("send") is None
+        with pytest.raises(PluginError, match=r"plugin command\.nod adds no command 'nod'"):
+            manager.command("nod")
 
     def test_doctor_tells_of_every_plugin_even_one_that_fails(self) -> None:
         def fails() -> list[Finding]:
@@ -260,8 +310,10 @@ class TestWhatExists:
 
 class TestTellingApart:
     def test_one_name_for_two_known_plugins_names_both_modules(self) -> None:
+        manager = Plugins([Known("sink.x", "one"), Known("sink.x", "two")])
+        assert manager.sinks() == []
         with pytest.raises(PluginError, match=r"'sink\.x', in one and two"):
-            Plugins([Known("sink.x", "one"), Known("sink.x", "two")])
+            manager.sink("x")
 
     def test_one_name_for_two_registered_plugins(self) -> None:
         manager = empty(adds())
@@ -279,16 +331,39 @@ class TestTellingApart:
             manager.register(plugin, "again")
         assert [spec.name for spec in manager.codecs()] == ["low"]
 
-    def test_a_name_that_says_no_kind_is_refused(self) -> None:
-        with pytest.raises(PluginError, match=r"'carrier\.pigeon' \(birds\).*kind\.name"):
-            Plugins([Known("carrier.pigeon", "birds")])
+    def test_a_name_that_says_no_kind_is_a_finding(self) -> None:
+        (finding,) = Plugins([Known("carrier.pigeon", "birds")]).doctor()
+        assert (finding.name, finding.state) == ("carrier.pigeon", "bad")
+        assert "kind.name" in finding.detail
 
     def test_one_scheme_from_two_plugins(self) -> None:
-        spec = TransportSpec("hum", "hums too", no_url)
+        spec = TransportSpec("drum", "drums", no_url)
+        manager = empty(hums(spec), hums(spec))
+        with pytest.raises(PluginError, match="'drum' cannot be used: plugins a and b both add"):
+            manager.transport("drum")
+        assert manager.transports() == []
+
+    def test_the_plugin_that_is_named_for_a_scheme_has_it(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
         manager = Plugins([HUMMING])
-        manager.register(hooks(focal_transports=lambda: [spec]), "a")
-        with pytest.raises(PluginError, match=r"transport\.hum and a both add the scheme 'hum'"):
-            manager.transport("hum")
+        manager.register(hums(TransportSpec("hum", "hums too", no_url)), "a")
+        assert manager.transport("hum").summary == "hums"
+        assert [spec.summary for spec in manager.transports()] == ["hums", "hums under cover"]
+        assert "plugin a: the scheme 'hum' belongs to transport.hum" in caplog.text
+
+    def test_nobody_takes_what_is_focals(self, caplog: pytest.LogCaptureFixture) -> None:
+        manager = Plugins()
+        manager.register(hums(TransportSpec("udp", "hums", no_url)), "transport.evil")
+        manager.register(adds(quality("c2-1300", 99), quality("mine", 20)), "codec.evil")
+        assert manager.transport("udp").summary != "hums"
+        assert "hums" not in [spec.summary for spec in manager.transports()]
+        assert manager.codec("c2-1300").wire_id == 20
+        found = manager.codec_by_id(20)
+        assert found and found.name == "c2-1300" and manager.codec_by_id(99) is None
+        with pytest.raises(PluginError, match="'mine' cannot be used: the wire id 20 is focal's"):
+            manager.codec("mine")
+        assert "plugin transport.evil: the scheme 'udp' is focal's own" in caplog.text
 
     @pytest.mark.parametrize(
         ("second", "told"),
@@ -296,8 +371,9 @@ class TestTellingApart:
     )
     def test_one_quality_or_wire_id_from_two_plugins(self, second: CodecSpec, told: str) -> None:
         manager = empty(adds(quality("low", 19)), adds(second))
-        with pytest.raises(PluginError, match=f"plugins b and a both add {told}"):
-            manager.codecs()
+        with pytest.raises(PluginError, match=f"plugins a and b both add {told}"):
+            manager.codec("low")
+        assert manager.codecs() == []
 
 
 class TestTheRulesOfHooks:
