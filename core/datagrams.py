@@ -33,6 +33,9 @@ from .link import Address, Link, Packet, Refused
 from .message import Message, MessageId, check_of, destination_of
 from .outbox import Leg
 
+MAX_ASKING = 64
+"""Messages without a destination that are looked at once."""
+
 RETRY_DESTINATION = 10.0
 """Seconds after which an address that does not answer is asked again who is there."""
 
@@ -259,7 +262,7 @@ class DatagramCarrier(Carrier):
         window = 1 if self.talk.pace.airtime else WINDOW
         if len(self._sending) >= window:
             return
-        limit = window + len(self._sending) + len(self._ending) + len(self._asked) + 1
+        limit = window + len(self._sending) + len(self._ending) + 1
         waiting, places = await self.hub.desk.do(lambda: self._waiting(limit))
         before = set(self._sending)
         # Told apart before anything else is awaited: what ends meanwhile would look new.
@@ -277,7 +280,9 @@ class DatagramCarrier(Carrier):
     def _waiting(self, limit: int) -> tuple[list[Leg], dict[int, Address | None]]:
         """Return legs to send, and where their destinations are; part of a transaction."""
         spool = self.hub.desk.spool
-        legs = spool.outbox.waiting(self.key, limit=limit)
+        # Who waits for a destination waits beside the others: however many, they hold nothing up.
+        legs = spool.outbox.waiting(self.key, limit=MAX_ASKING, wants_destination=True)
+        legs += spool.outbox.waiting(self.key, limit=limit, wants_destination=False)
         origins = {destination_of(leg.message)[1] for leg in legs}
         return legs, {
             origin: spool.peers.address_of(origin, self.key)

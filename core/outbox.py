@@ -106,11 +106,17 @@ class Outbox:
                     *(number, leg.link, leg.name, leg.to),
                 )
 
-    def waiting(self, link: str, *, limit: int = -1) -> list[Leg]:
-        """Return the unfinished legs of a link (its key) in sending order, at most ``limit``."""
+    def waiting(
+        self, link: str, *, limit: int = -1, wants_destination: bool | None = None
+    ) -> list[Leg]:
+        """Return the unfinished legs of a link (its key) in sending order, at most ``limit``.
+
+        ``wants_destination``: only those that still do, or only those that do not.
+        """
         return self._legs(
-            "WHERE link = ? AND done = 0 ORDER BY priority DESC, queued_at, id LIMIT ?",
-            *(link, limit),
+            "WHERE link = ?1 AND done = 0 AND (?2 IS NULL OR wants_destination = ?2)"
+            " ORDER BY priority DESC, queued_at, id LIMIT ?3",
+            *(link, wants_destination, limit),
         )
 
     def find(self, id: MessageId) -> list[Leg]:

@@ -181,6 +181,20 @@ def test_an_address_that_the_link_cannot_have_is_refused_with_the_reason(
     run_virtual(main())
 
 
+def test_messages_that_wait_for_an_address_hold_no_others_up(world: World) -> None:
+    async def main() -> None:
+        mesh = lossy()
+        async with world.node("a", mesh) as a, world.node("b", mesh):
+            told = a.events()
+            for number in range(100):
+                await a.send(Draft.text(f"{number}", to="mem-99"))
+            ids = await a.send(Draft.text("for everyone"))
+            await until(told, State.DELIVERED, *ids)
+            assert world.runtime.now() < 10
+
+    run_virtual(main())
+
+
 def test_a_known_name_is_a_destination_and_two_of_a_name_are_refused(world: World) -> None:
     async def main() -> None:
         mesh = lossy()
