@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, TypeAlias, TypeVar, cast
+from typing import Any, Literal, TypeAlias, TypeVar, cast, get_args
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 from .core.database import Durability
@@ -19,9 +19,10 @@ from .core.message import MAX_LIFETIME, MAX_NAME
 
 FILE = "focal.toml"
 PREFIX = "FOCAL_"
-WAITS = ("queued", "sent", "delivered")
-DURABILITY = ("power", "process")
+PLAIN = ("FOCAL_HOME", "FOCAL_PLUGINS_DISABLED", "FOCAL_FAIL_AT", "FOCAL_SOAK")
+"""Variables of ours that are no settings."""
 
+Wait: TypeAlias = Literal["queued", "sent", "delivered"]
 Value: TypeAlias = str | int | float | bool
 Table: TypeAlias = dict[str, Any]
 T = TypeVar("T")
@@ -33,7 +34,7 @@ class LinkSettings:
 
     Args:
         name: what ``--via`` calls it.
-        url: as in ``--via``; None where ``scheme`` says it.
+        url: as in ``--via``; else ``scheme`` says it.
         scheme: with the options ``host``, ``port`` and ``path`` it makes the URL.
         options: whatever the transport knows, by the names in its URL's query.
     """
@@ -61,25 +62,31 @@ class Defaults:
     Args:
         via: the links, each written as for ``--via``.
         quality: a quality's name, or ``auto``.
-        name: the display name that goes with messages; None: none.
+        name: the display name that goes with messages; without it they carry none.
         lifetime: seconds that a message is worth carrying, 7 days at most.
         wait: what ``focal send`` waits for: queued, sent or delivered.
-        save: the folder where ``focal listen`` writes WAV files; None: nowhere.
+        save: the folder where ``focal listen`` writes WAV files, if anywhere.
         play: whether ``focal listen`` plays what arrives.
     """
 
     via: tuple[str, ...] = ()
     quality: str = "auto"
-    name: str | None = None
-    lifetime: float = 86_400.0
-    wait: str = "sent"
+    name: str | None = field(default=None, metadata={"minLength": 1, "maxLength": MAX_NAME})
+    lifetime: float = field(
+        default=86_400.0, metadata={"exclusiveMinimum": 0, "maximum": MAX_LIFETIME}
+    )
+    wait: Wait = "sent"
     save: str | None = None
     play: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class SpoolSettings:
-    """How the spool writes: ``power`` survives a power cut, ``process`` a killed process."""
+    """How what is accepted is kept.
+
+    Args:
+        durability: ``power``: it survives a power cut; ``process``: it survives a killed process.
+    """
 
     durability: Durability = "power"
 
@@ -99,10 +106,10 @@ class Settings:
         Raises:
             SettingsError: what is wrong, where, and what was probably meant.
         """
-        for path in (folder / FILE for folder in folders):
-            if path.is_file():
-                return cls.merge(_toml(path), environment, str(path))
-        return cls.merge({}, environment, FILE)
+        path = settings_file(folders)
+        if path is None:
+            return cls.merge({}, environment, FILE)
+        return cls.merge(read_toml(path), environment, str(path))
 
     @classmethod
     def merge(cls, table: Table, environment: Mapping[str, str], where: str) -> Settings:
@@ -113,8 +120,8 @@ class Settings:
             dict(_links(table.get("links", {}), where)),
             _section(SpoolSettings(), table.get("spool", {}), f"{where}, [spool]"),
         )
-        for variable, text in sorted(environment.items()):
-            settings = settings._with_variable(variable, text)
+        for variable in sorted(environment, key=_links_first):
+            settings = settings._with_variable(variable, environment[variable])
         return settings._checked()
 
     def with_flags(self, **flags: object) -> Settings:
@@ -123,22 +130,20 @@ class Settings:
         return replace(self, defaults=replace(self.defaults, **cast(Any, given)))._checked()
 
     def _with_variable(self, variable: str, text: str) -> Settings:
-        if not variable.startswith(PREFIX):
+        path = setting_of(variable, self.links)
+        if path is None:
             return self
-        table, *keys = variable.removeprefix(PREFIX).lower().split("__")
-        if not keys:
-            _refuse_single(variable)
-            return self
-        _known([table], [f.name for f in fields(self)], variable)
+        table, *keys = path
         if table == "links":
-            return replace(self, links=_with_option(self.links, keys, text, variable))
+            name, option = keys
+            return replace(self, links=_with_option(self.links, name, option, text, variable))
         section = getattr(self, table)
-        value = _typed(section, "__".join(keys), text, variable)
+        value = _typed(section, keys[0], text, variable)
         return replace(self, **{table: replace(section, **value)})
 
     def _checked(self) -> Settings:
-        _known([self.defaults.wait], WAITS, "wait")
-        _known([self.spool.durability], DURABILITY, "durability")
+        _known([self.defaults.wait], get_args(Wait), "wait")
+        _known([self.spool.durability], get_args(Durability), "durability")
         if not 0 < self.defaults.lifetime <= MAX_LIFETIME:
             raise SettingsError(
                 f"a message's lifetime is above 0 and at most {MAX_LIFETIME} s (7 days)"
@@ -147,6 +152,39 @@ class Settings:
         if name is not None and not 0 < len(name.encode()) <= MAX_NAME:
             raise SettingsError(f"a display name has 1 to {MAX_NAME} bytes of UTF-8")
         return self
+
+
+def settings_file(folders: Iterable[Path]) -> Path | None:
+    """Return the file that counts: the first ``focal.toml`` among ``folders``; None: no file."""
+    return next((path for folder in folders if (path := folder / FILE).is_file()), None)
+
+
+def setting_of(variable: str, links: Iterable[str]) -> tuple[str, ...] | None:
+    """Return the path of the setting that a variable sets (``defaults``, ``quality``).
+
+    Args:
+        variable: an environment variable's name.
+        links: the names of the links that there are; in variables they are in capitals.
+
+    Returns:
+        Table and key, for an option of a link ``links``, name and option; None: it sets nothing.
+
+    Raises:
+        SettingsError: it is one of ours, and nothing is called so.
+    """
+    if not variable.startswith(PREFIX):
+        return None
+    table, *keys = variable.removeprefix(PREFIX).lower().split("__")
+    if not keys:
+        _refuse_slip(variable)
+        return None
+    _known([table], [f.name for f in fields(Settings)], variable)
+    if table != "links":
+        return table, "__".join(keys)
+    if len(keys) != 2 or not all(keys):
+        raise SettingsError(f"{variable}: write {PREFIX}LINKS__NAME__OPTION")
+    spelt = {name.lower().replace("-", "_"): name for name in links}
+    return table, spelt.get(keys[0], keys[0]), keys[1]
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
@@ -159,7 +197,8 @@ def nearest(word: str, known: Iterable[str]) -> str:
     return f"; there is {', '.join(there_is)}" if there_is else ""
 
 
-def _toml(path: Path) -> Table:
+def read_toml(path: Path) -> Table:
+    """Return a file's table. Raises SettingsError: it is not TOML, or cannot be read."""
     import tomllib
 
     try:
@@ -228,6 +267,7 @@ _READERS: dict[str, tuple[str, Callable[[object], object]]] = {
     "str": ("a text", _string),
     "str | None": ("a text", _string),
     "Durability": ("a text", _string),
+    "Wait": ("a text", _string),
     "float": ("a number", _number),
     "bool": ("true or false", _flag),
     "tuple[str, ...]": ("a text or a list of texts", _strings),
@@ -246,7 +286,8 @@ def _link(name: str, options: Table, where: str) -> LinkSettings:
             raise SettingsError(f"{where}: {key} is a text, a number, true or false")
     url, scheme = options.get("url"), options.get("scheme")
     if (url is None) == (scheme is None):
-        raise SettingsError(f"{where}: say either url or scheme, for example url = 'udp://…'")
+        slip = _slip(options, ("url", "scheme"))
+        raise SettingsError(f"{where}: say either url or scheme, for example url = 'udp://…'{slip}")
     if not isinstance(url if scheme is None else scheme, str):
         raise SettingsError(f"{where}: {'url' if scheme is None else 'scheme'} is a text")
     rest = {key: value for key, value in options.items() if key not in ("url", "scheme")}
@@ -254,13 +295,9 @@ def _link(name: str, options: Table, where: str) -> LinkSettings:
 
 
 def _with_option(
-    links: Mapping[str, LinkSettings], keys: list[str], text: str, variable: str
+    links: Mapping[str, LinkSettings], name: str, option: str, text: str, variable: str
 ) -> dict[str, LinkSettings]:
     """Set one option of a link from the environment; a link that has a URL there may be new."""
-    if len(keys) != 2 or not all(keys):
-        raise SettingsError(f"{variable}: write {PREFIX}LINKS__NAME__OPTION")
-    spelt = {name.lower().replace("-", "_"): name for name in links}
-    name, option = spelt.get(keys[0], keys[0]), keys[1]
     old = links.get(name)
     if option in ("url", "scheme"):
         options = dict(old.options) if old else {}
@@ -270,13 +307,47 @@ def _with_option(
     return {**links, name: replace(old, options={**old.options, option: text})}
 
 
-def _refuse_single(variable: str) -> None:
-    """Refuse ``FOCAL_DEFAULTS_VIA``, which somebody believes to have set."""
-    for table in (f.name for f in fields(Settings)):
-        start = f"{PREFIX}{table.upper()}_"
-        if variable.startswith(start):
-            meant = f"{start}_{variable.removeprefix(start)}"
+def _links_first(variable: str) -> tuple[bool, str]:
+    """Order variables so that a link's URL comes before its options."""
+    return not variable.lower().endswith(("__url", "__scheme")), variable
+
+
+def _slip(given: Iterable[str], known: tuple[str, ...]) -> str:
+    """Say which of the given keys was probably meant to be a known one, if any was."""
+    from difflib import get_close_matches
+
+    for word in given:
+        if word not in known and (close := get_close_matches(word, known, n=1, cutoff=0.6)):
+            return f"; there is {word!r}, did you mean {close[0]!r}?"
+    return ""
+
+
+def _refuse_slip(variable: str) -> None:
+    """Refuse ``FOCAL_DEFAULTS_VIA`` and ``FOCAL_HOMEE``, which somebody believes to have set."""
+    from difflib import get_close_matches
+
+    if variable in PLAIN:
+        return
+    word = variable.removeprefix(PREFIX)
+    for table in (f.name.upper() for f in fields(Settings)):
+        if word.startswith(f"{table}_"):
+            meant = f"{PREFIX}{table}__{word.removeprefix(table + '_')}"
             raise SettingsError(f"{variable}: two underscores are wanted: {meant}")
+    known = _variables()
+    near = [name for name in known if name.endswith(f"__{word}")]
+    near += get_close_matches(variable, [*PLAIN, *known], n=1, cutoff=0.85)
+    if near:
+        raise SettingsError(f"{variable}: there is no such setting; did you mean {near[0]}?")
+
+
+def _variables() -> list[str]:
+    """Return the variables of every setting but those of links."""
+    tables = {"DEFAULTS": Defaults, "SPOOL": SpoolSettings}
+    return [
+        f"{PREFIX}{table}__{f.name.upper()}"
+        for table, section in tables.items()
+        for f in fields(section)
+    ]
 
 
 def _base(scheme: str, options: dict[str, Value]) -> str:

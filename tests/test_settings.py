@@ -92,8 +92,17 @@ def test_the_environment_makes_a_link(tmp_path: Path) -> None:
     assert settings.links["hill"].address(no_default) == "file:in"
 
 
+def test_the_environment_makes_a_link_and_sets_its_options(tmp_path: Path) -> None:
+    given = {"FOCAL_LINKS__HILL__LISTEN": "7", "FOCAL_LINKS__HILL__URL": "udp://hill:5000"}
+    link = read(tmp_path, **given).links["hill"]
+    assert link.address(no_default) == "udp://hill:5000?listen=7"
+
+
 def test_other_variables_of_ours_are_left_alone(tmp_path: Path) -> None:
-    assert read(tmp_path, FOCAL_HOME="/somewhere", FOCAL_SOAK="300", PATH="/bin") == Settings()
+    assert (
+        read(tmp_path, FOCAL_HOME="/somewhere", FOCAL_SOAK="300", FOCAL_MY_RADIO="x", PATH="/bin")
+        == Settings()
+    )
 
 
 @pytest.mark.parametrize(
@@ -114,6 +123,9 @@ def test_other_variables_of_ours_are_left_alone(tmp_path: Path) -> None:
         ("[links.hill]\nurl = 'udp://a:1'\nscheme = 'udp'", "say either url or scheme"),
         ("[links.hill]\nurl = 'udp://a:1'\nlisten = [1]", "listen is a text, a number"),
         ("[links.hill]\nurl = 5", "url is a text"),
+        ("[links.hill]\nulr = 'udp://a:1'", "there is 'ulr', did you mean 'url'?"),
+        ("[links]\nhill = 'udp://a:1'", "[links.hill]: a table is wanted here"),
+        ("spool.durabilty = 'power'", "did you mean 'durability'?"),
         ("defaults = [", "is not TOML"),
     ],
 )
@@ -129,6 +141,13 @@ def test_a_slip_in_the_file_is_one_line_that_says_what_was_meant(
         ("FOCAL_DEFAULTS__QUALTY", "did you mean 'quality'?"),
         ("FOCAL_DEFAULT__QUALITY", "did you mean 'defaults'?"),
         ("FOCAL_DEFAULTS_QUALITY", "FOCAL_DEFAULTS__QUALITY"),
+        ("FOCAL_SPOOL_DURABILITY", "FOCAL_SPOOL__DURABILITY"),
+        ("FOCAL_SPOL__DURABILITY", "did you mean 'spool'?"),
+        ("FOCAL_SPOOL__DURABILTY", "did you mean 'durability'?"),
+        ("FOCAL_DEFAULT_QUALITY", "did you mean FOCAL_DEFAULTS__QUALITY?"),
+        ("FOCAL_QUALITY", "did you mean FOCAL_DEFAULTS__QUALITY?"),
+        ("FOCAL_HOMES", "did you mean FOCAL_HOME?"),
+        ("FOCAL_PLUGIN_DISABLED", "did you mean FOCAL_PLUGINS_DISABLED?"),
         ("FOCAL_LINKS__HILL", "FOCAL_LINKS__NAME__OPTION"),
         ("FOCAL_LINKS__HIL__LOSS", "did you mean 'hill'?"),
     ],

@@ -100,6 +100,7 @@ MODULES = {
     "info": ".info",
     "outbox": ".outbox",
     "inbox": ".inbox",
+    "config": ".config",
 }
 
 

@@ -11,11 +11,13 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any, TypeAlias
 
+from ..config import Config, Setting, toml
 from ..core.events import Progress, Received
 from ..core.message import Kind, origin_text
 from ..results import Decoded, Demo, Encoded, Held, Info, Outgoing, Price
 
-Result: TypeAlias = Progress | Received | Decoded | Demo | Encoded | Held | Info | Outgoing | Price
+OfMessage: TypeAlias = Progress | Received | Decoded | Encoded | Held | Info | Outgoing
+Result: TypeAlias = OfMessage | Config | Demo | Price | Setting
 Object: TypeAlias = dict[str, Any]
 
 
@@ -26,7 +28,7 @@ def as_object(result: Result) -> Object:
     if isinstance(result, Received):
         return _received(result)
     fields = {name: value for name, value in asdict(result).items() if name != "id"}
-    id = {} if isinstance(result, Price | Demo) else {"id": str(result.id)}
+    id = {"id": str(result.id)} if isinstance(result, OfMessage) else {}
     if isinstance(result, Price) and result.airtime is None:
         del fields["airtime"]
     return {"event": type(result).__name__.lower(), **id, **fields}
@@ -52,6 +54,10 @@ def as_text(result: Result) -> str:
             return f"{o.id} {_clock(o.at)} {o.kind} {o.message_bytes} B {o.state} on {o.link}{why}"
         case Demo() as d:
             return table(_demo(d))
+        case Config(path):
+            return path
+        case Setting() as s:
+            return _setting(s)
         case _:
             return table(as_object(result))
 
@@ -61,6 +67,14 @@ def table(rows: Object) -> str:
     known = [(name.replace("_", " "), value) for name, value in rows.items() if value is not None]
     wide = max(len(name) for name, _ in known[1:])
     return "\n".join(f"{name:{wide}}  {_plain(value)}" for name, value in known[1:])
+
+
+def _setting(setting: Setting) -> str:
+    """Return a line of TOML; what cannot be one in ``focal.toml`` is a comment."""
+    if setting.key == "home" or setting.value is None:
+        said = "is not set" if setting.value is None else f"is {setting.value}"
+        return f"# {setting.key} {said} ({setting.origin})"
+    return f"{setting.key} = {toml(setting.value)}  # {setting.origin}"
 
 
 def _demo(done: Demo) -> Object:
