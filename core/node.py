@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from hashlib import blake2b
 from pathlib import Path
 from types import TracebackType
@@ -63,6 +63,8 @@ class Node:
         hooks: plugins that see what passes.
         seed: of the random waits; None draws one.
         clock_trusted: whether our wall clock can be believed.
+        elsewhere: names of links that another process of this home has open: what is to be sent
+            on them waits in the spool for that one, until ``take`` opens them here.
     """
 
     def __init__(
@@ -78,8 +80,10 @@ class Node:
         hooks: Hooks | None = None,
         seed: int | None = None,
         clock_trusted: bool = True,
+        elsewhere: Collection[str] = (),
     ) -> None:
         self._links = dict(links)
+        self._elsewhere = frozenset(elsewhere)
         self._spool = spool
         self._runtime = runtime
         self._rack = Rack(codecs)
@@ -117,7 +121,7 @@ class Node:
     # Life
 
     async def __aenter__(self) -> Node:
-        """Open every link and begin to serve.
+        """Open every link that is not open elsewhere, and begin to serve.
 
         Raises:
             TransportUnavailable: a link cannot be opened.
@@ -125,9 +129,9 @@ class Node:
         self._group = asyncio.TaskGroup()
         await self._group.__aenter__()
         try:
-            opened = [self._start(name, transport) for name, transport in self._links.items()]
-            for future in opened:
-                await future
+            here = [name for name in self._links if name not in self._elsewhere]
+            for opened in [self._start(name) for name in here]:
+                await opened
         except BaseException:
             await self.__aexit__(None, None, None)
             raise
@@ -160,9 +164,13 @@ class Node:
         """Serve until cancelled."""
         await asyncio.get_running_loop().create_future()
 
-    def _start(self, name: str, transport: Transport) -> asyncio.Future[None]:
+    def take(self, name: str) -> None:
+        """Open a link from now on: the process that had it has ended. Until it opens, try again."""
+        self._start(name).set_result(None)
+
+    def _start(self, name: str) -> asyncio.Future[None]:
         opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        work = self._serve(name, transport, opened)
+        work = self._serve(name, self._links[name], opened)
         self._tasks.append(self._group.create_task(work, name=f"link {name}"))
         return opened
 

@@ -22,23 +22,11 @@ from typing import BinaryIO
 from .core.errors import SpoolError
 from .core.link import Transport
 from .core.spool import Spool
+from .where import PLUGINS
+from .where import home_folder as home_folder
 
 _PLAIN = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 _ID_FILES = (Path("/etc/machine-id"), Path("/var/lib/dbus/machine-id"), Path("/etc/hostid"))
-
-
-def home_folder(path: Path | None, env: Mapping[str, str]) -> Path:
-    """Return where the home is, or will be.
-
-    Args:
-        path: from ``--home``; None: ``FOCAL_HOME``, else the user's data folder.
-        env: the environment.
-    """
-    if path is None and not env.get("FOCAL_HOME"):
-        from platformdirs import user_data_path
-
-        return user_data_path("focal", appauthor=False)
-    return (path or Path(env["FOCAL_HOME"])).expanduser().absolute()
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +62,7 @@ class Home:
     @property
     def plugins(self) -> Path:
         """Single-file plugins; it need not exist."""
-        return self.path / "plugins"
+        return self.path / PLUGINS
 
     @property
     def links(self) -> Path:
@@ -95,18 +83,16 @@ class Home:
         )
 
     @contextmanager
-    def owning(self, links: Mapping[str, Transport]) -> Generator[dict[str, Transport]]:
+    def owning(self, links: Mapping[str, Transport]) -> Generator[Owned]:
         """Try to own links for the time of the context; give those that are ours.
 
         Raises:
             SpoolError: the home cannot be written.
         """
         with ExitStack() as stack:
-            yield {
-                name: transport
-                for name, transport in links.items()
-                if stack.enter_context(self.lock(transport.key))
-            }
+            owned = Owned(self, links, stack)
+            owned.take()
+            yield owned
 
     @contextmanager
     def lock(self, name: str) -> Generator[bool]:
@@ -135,6 +121,42 @@ class Home:
             return path.open("ab")
         except OSError as error:
             raise SpoolError(f"cannot lock {path}: {_reason(error)}") from error
+
+
+class Owned:
+    """Links that are ours, and those that other processes of the home own; ``Home.owning``.
+
+    Attributes:
+        names: the names of those that are ours.
+    """
+
+    def __init__(self, home: Home, links: Mapping[str, Transport], stack: ExitStack) -> None:
+        self.names: list[str] = []
+        self._home = home
+        self._links = links
+        self._stack = stack
+
+    @property
+    def elsewhere(self) -> list[str]:
+        """The names of the links that another process owns, as far as we know."""
+        return [name for name in self._links if name not in self.names]
+
+    def take(self) -> list[str]:
+        """Own what nobody owns (any more); return the names that became ours by it.
+
+        Raises:
+            SpoolError: the home cannot be written.
+        """
+        taken = [name for name in self.elsewhere if self._try(self._links[name].key)]
+        self.names += taken
+        return taken
+
+    def _try(self, key: str) -> bool:
+        with ExitStack() as attempt:
+            if attempt.enter_context(self._home.lock(key)):
+                self._stack.push(attempt.pop_all())
+                return True
+        return False
 
 
 def machine_id(files: Iterable[Path]) -> str:

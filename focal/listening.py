@@ -1,7 +1,8 @@
 """``focal listen``: what comes in is kept, given to sinks and told of.
 
 The law of this module: what is told of is safe in the inbox and went through the sinks. A link that
-another process of this home has open is not opened twice: what comes by it is read from the inbox.
+another process of this home has open is not opened twice: what comes by it is read from the inbox,
+until that process ends.
 """
 
 from __future__ import annotations
@@ -17,13 +18,12 @@ from typing import TYPE_CHECKING
 from .core.errors import FocalError
 from .core.events import LinkState, NodeEvent, Received, Trouble
 from .core.message import Message
-from .serving import make_node, real_time
+from .serving import Lookout, make_node, real_time
 from .speech import sound_of
 
 if TYPE_CHECKING:
     from .app import App
     from .core.inbox import Entry
-    from .core.node import Node
     from .core.ports import Sink
     from .core.spool import Spool
 
@@ -67,9 +67,9 @@ async def listen(
     async with AsyncExitStack() as stack:
         runtime = stack.enter_context(real_time())
         opened = await _open_sinks(app, sinks, stack, say)
-        ours = stack.enter_context(app.home.owning(links))
-        node = make_node(app, ours, stack.enter_context(app.spool()), runtime, *opened)
-        spool = stack.enter_context(app.spool())
+        owned = stack.enter_context(app.home.owning(links))
+        ours, spool = stack.enter_context(app.spool()), stack.enter_context(app.spool())
+        node = make_node(app, links, owned.elsewhere, ours, runtime, *opened)
         ear = _Ear(app, enough.count or math.inf, tell, say, opened)
         events, mark = node.events(), spool.inbox.last_entry()
         await stack.enter_async_context(node)
@@ -77,7 +77,7 @@ async def listen(
         try:
             async with asyncio.timeout(enough.seconds), asyncio.TaskGroup() as group:
                 hearing = group.create_task(ear.hear(events))
-                reading = group.create_task(ear.read(node, spool, mark, frozenset(ours)))
+                reading = group.create_task(ear.read(Lookout(node, spool, owned), spool, mark))
                 await asyncio.wait([hearing, reading], return_when=asyncio.FIRST_COMPLETED)
                 hearing.cancel()
                 reading.cancel()
@@ -95,7 +95,8 @@ async def _open_sinks(
     defaults = app.settings.defaults
     specs = [f"wav:{defaults.save}"] if defaults.save else []
     specs += [*sinks, *(["speaker"] if defaults.play else [])]
-    opened = [await stack.enter_async_context(app.plugins.sink(spec)) for spec in specs]
+    found = [await stack.enter_async_context(app.plugins.sink(spec)) for spec in specs]
+    opened = [*{sink.key: sink for sink in found}.values()]  # one that was named twice
     if any(sink.speaks for sink in opened) and not stack.enter_context(app.home.lock("speaker")):
         say("another process of this home plays what arrives; this one is silent")
         return [sink for sink in opened if not sink.speaks]
@@ -127,24 +128,26 @@ class _Ear:
                 case _:
                     _log.info("%s", event)
 
-    async def read(self, node: Node, spool: Spool, mark: int, ours: frozenset[str]) -> None:
+    async def read(self, lookout: Lookout, spool: Spool, mark: int) -> None:
         """Look for what other processes commit: to send on our links, or received on theirs."""
-        keys = [sink.key for sink in self.sinks]
-        told_by_node = any(not sink.speaks for sink in self.sinks)
-        before = spool.changes()
-        while self.left > 0:
-            await asyncio.sleep(LOOK_EVERY)
-            if (now := spool.changes()) == before:
-                continue
-            before = now
+
+        def read() -> None:
+            nonlocal mark
             for entry in spool.inbox.entries_after(mark):
                 mark = entry.row
-                if entry.link not in ours:
-                    if keys:
-                        spool.inbox.enlist(entry, keys)
-                    if not told_by_node:
-                        self._came(self._received(entry))
-            node.look()
+                if entry.link not in lookout.ours:
+                    self._theirs(entry, spool)
+
+        while self.left > 0:
+            await asyncio.sleep(LOOK_EVERY)
+            lookout.look(read)
+
+    def _theirs(self, entry: Entry, spool: Spool) -> None:
+        """Another process received a message: our sinks have it too."""
+        if self.sinks:
+            spool.inbox.enlist(entry, [sink.key for sink in self.sinks])
+        if all(sink.speaks for sink in self.sinks):  # else the node tells of it
+            self._came(self._received(entry))
 
     def _came(self, event: Received) -> None:
         if self.left > 0:

@@ -18,12 +18,11 @@ from .core.draft import Draft, messages_of, room
 from .core.draft import price as price_of
 from .core.errors import FocalError, SettingsError, TooLong
 from .core.events import Progress, State
-from .core.leg import LegSpec
 from .core.link import Limits, LinkContext, Transport
 from .core.message import Message, MessageId
 from .plugins.sources.microphone import MicrophoneSource
 from .results import Price
-from .serving import make_node, real_time
+from .serving import Lookout, make_node, real_time
 from .speech import MAX_PARTS, check_length, choose, encode, only_clip
 from .watch import Watch
 
@@ -80,29 +79,29 @@ async def send(
         FocalError: there is no sound, a link cannot be opened, or what was waited for did not
             happen.
     """
-    links = app.links()
-    wait = app.settings.defaults.wait
+    links, wait = app.links(), app.settings.defaults.wait
     async with AsyncExitStack() as stack:
         runtime = stack.enter_context(real_time())
-        ours = stack.enter_context(app.home.owning(links)) if wait != "queued" else {}
-        node = make_node(app, ours or links, stack.enter_context(app.spool()), runtime)
-        if ours:
+        owned = stack.enter_context(app.home.owning(links if wait != "queued" else {}))
+        elsewhere = [name for name in links if name not in owned.names]
+        node = make_node(app, links, elsewhere, stack.enter_context(app.spool()), runtime)
+        if wait != "queued":
             await stack.enter_async_context(node)
         journal = stack.enter_context(app.spool())
         draft = await _draft(app, order, _limits(links, node.limits), runtime, say)
         mark = journal.outbox.last_event()
         ids = await node.send(draft)
-        _put_on(journal, ids, {name: links[name] for name in links if name not in (ours or links)})
         watch = Watch(ids, links, wait)
         for id in ids:
             queued = Progress(State.QUEUED, id, None, None, runtime.unix())
             watch.saw(queued)
             tell(queued)
-        if not watch.settled:
-            say(f"waiting until it is {wait}")
-        await _follow(journal, mark, watch, order.timeout or draft.lifetime, tell)
-        if ours:
-            await node.settle(LINGER + 10 * max(map(_airtime, node.limits.values())))
+        if watch.settled:
+            return
+        say(f"waiting until it is {wait}")
+        events = _journal(journal, mark, Lookout(node, journal, owned))
+        await _follow(events, watch, order.timeout or draft.lifetime, tell)
+        await node.settle(LINGER + 10 * max(map(_airtime, node.limits.values()), default=0.0))
 
 
 async def price(app: App, order: Order) -> list[Price]:
@@ -175,22 +174,8 @@ async def _capture(app: App, order: Order, say: Callable[[str], None]) -> Clip:
 # What becomes of it ------------------------------------------------------------------------------
 
 
-def _put_on(spool: Spool, ids: Sequence[MessageId], links: Mapping[str, Transport]) -> None:
-    """Have messages go out on further links too: those that other processes have open."""
-    for id in ids if links else ():
-        leg = spool.outbox.find(id)[0]
-        spool.outbox.put(
-            leg.message,
-            [LegSpec(transport.key, name, leg.to) for name, transport in links.items()],
-            kind=leg.kind,
-            expires_at=leg.expires_at,
-            priority=leg.priority,
-            wants_destination=leg.wants_destination,
-        )
-
-
 async def _follow(
-    spool: Spool, mark: int, watch: Watch, seconds: float, tell: Callable[[Progress], None]
+    events: AsyncIterator[Progress], watch: Watch, seconds: float, tell: Callable[[Progress], None]
 ) -> None:
     """Tell what happens to messages until what is waited for has happened.
 
@@ -199,7 +184,6 @@ async def _follow(
     """
     try:
         async with asyncio.timeout(seconds):
-            events = _journal(spool, mark)
             while not watch.settled:
                 event = await anext(events)
                 if watch.saw(event):
@@ -222,13 +206,14 @@ def _too_late(watch: Watch, seconds: float) -> str:
     )
 
 
-async def _journal(spool: Spool, mark: int) -> AsyncIterator[Progress]:
-    """Yield what happens to messages from a row of the journal on."""
+async def _journal(spool: Spool, mark: int, lookout: Lookout) -> AsyncIterator[Progress]:
+    """Yield what happens to messages, from a row of the journal on, and keep looking out."""
     while True:
         for row, event in spool.outbox.events_after(mark):
             mark = row
             yield event
         await asyncio.sleep(LOOK_EVERY)
+        lookout.look()
 
 
 # What it costs -----------------------------------------------------------------------------------

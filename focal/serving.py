@@ -1,13 +1,14 @@
 """A node at work for one command: which links are ours, and what serves them.
 
 The law of this module: each open link has one owner among the processes of a home. What another
-process owns is not opened here; its messages go through the spool that both share.
+process owns is not opened here as long as it does; its messages go through the spool that both
+share. When an owner ends, however it ends, who is left owns the link.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Collection, Generator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from .core.link import Transport
     from .core.ports import Sink
     from .core.spool import Spool
+    from .home import Owned
 
 THREADS = 4
 """Codecs and the spool's two connections; each of them is used by one call at a time."""
@@ -33,12 +35,55 @@ def real_time() -> Generator[Runtime]:
         yield real_runtime(executor, mark_from(os.environ))
 
 
+class Lookout:
+    """Sees what other processes of the home do: what they commit, and the links that they leave.
+
+    Args:
+        node: is told of it.
+        spool: a connection of its own to the node's spool.
+        owned: who has which of the node's links.
+
+    Attributes:
+        ours: the names of the links that are open here.
+    """
+
+    def __init__(self, node: Node, spool: Spool, owned: Owned) -> None:
+        self.ours = set(owned.names)
+        self._node = node
+        self._owned = owned
+        self._spool = spool
+        self._changes: int | None = None  # what came before our first look was not looked at
+
+    def look(self, read: Callable[[], None] | None = None) -> None:
+        """Look once; it is cheap.
+
+        Args:
+            read: reads what was committed, if anything was. When a link is left to us, it is
+                called before that opens here, so that whatever it finds is its last owner's.
+        """
+        left, changes = self._owned.take(), self._spool.changes()
+        if left or changes != self._changes:
+            self._changes = changes
+            if read is not None:
+                read()
+            self._node.look()
+        for name in left:
+            self._node.take(name)
+        self.ours.update(left)
+
+
 def make_node(
-    app: App, links: Mapping[str, Transport], spool: Spool, runtime: Runtime, *sinks: Sink
+    app: App,
+    links: Mapping[str, Transport],
+    elsewhere: Collection[str],
+    spool: Spool,
+    runtime: Runtime,
+    *sinks: Sink,
 ) -> Node:
-    """Return a node of this home, not yet at work."""
+    """Return a node of this home, not yet at work; ``elsewhere`` as in ``Node``."""
     return Node(
         links=links,
+        elsewhere=elsewhere,
         spool=spool,
         codecs=app.plugins,
         runtime=runtime,

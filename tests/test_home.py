@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -130,10 +131,25 @@ def test_links_are_owned_by_what_they_hold(tmp_path: Path) -> None:
 
     mine = {"a": link("udp://127.0.0.1:5001?listen=5000")}
     both = {**mine, "b": link("udp://127.0.0.1:5003?listen=5002")}
-    with ours.owning(mine) as first, ours.owning(both) as second:
-        assert (list(first), list(second)) == (["a"], ["b"])
-    with ours.owning(both) as all_of_them:
-        assert all_of_them == both
+    with ours.owning(both) as second:
+        with ours.owning(mine) as first:
+            assert (first.names, first.elsewhere) == ([], ["a"])
+        assert second.names == ["a", "b"]
+
+
+def test_a_link_whose_owner_has_ended_is_there_for_others(tmp_path: Path) -> None:
+    ours = home(tmp_path)
+    link = {"a": UdpTransport.from_url(urlsplit("udp://127.0.0.1:5001?listen=5000"))}
+    with ExitStack() as later:
+        with ours.owning(link) as owner:
+            waiting = later.enter_context(ours.owning(link))
+            assert (waiting.take(), waiting.names, waiting.elsewhere) == ([], [], ["a"])
+            assert owner.take() == []
+        assert (waiting.take(), waiting.names, waiting.elsewhere) == (["a"], ["a"], [])
+        with ours.owning(link) as third:
+            assert third.elsewhere == ["a"]
+    with ours.owning(link) as last:
+        assert last.names == ["a"]
 
 
 # The machine

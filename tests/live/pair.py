@@ -115,7 +115,7 @@ class Pair:
     ) -> Generator[Process]:
         """Run ``focal send`` of a."""
         what_to_say = ["--text", what.text] if what.text else [str(self.recording(what))]
-        options = ["--quality", what.quality, "--wait", wait, *_via(self.near)]
+        options = ["--quality", what.quality, "--wait", wait, *via(self.near)]
         command = ["--home", str(self.a), "--json", "send", *what_to_say, *options]
         with self.running(process(*command), fail) as sender:
             yield sender
@@ -124,14 +124,14 @@ class Pair:
     def listening(self, fail: str | None = None) -> Generator[Process]:
         """Run ``focal listen`` of b, which saves and logs."""
         sinks = ["--save", str(self.saved), "--sink", f"jsonl:{self.log}"]
-        command = ["--home", str(self.b), "--json", "listen", *sinks, *_via(self.far)]
+        command = ["--home", str(self.b), "--json", "listen", *sinks, *via(self.far)]
         with self.running(process(*command), fail) as listener:
             yield listener
 
     @contextmanager
     def owning(self, fail: str | None = None) -> Generator[Process]:
         """Run ``focal listen`` of a, which sends whatever waits in its outbox."""
-        command = ["--home", str(self.a), "--json", "listen", *_via(self.near)]
+        command = ["--home", str(self.a), "--json", "listen", *via(self.near)]
         with self.running(process(*command), fail) as owner:
             yield owner
 
@@ -252,7 +252,8 @@ def spool(home: Path) -> Generator[Spool]:
         yield opened
 
 
-def _via(links: list[str]) -> list[str]:
+def via(links: Sequence[str]) -> list[str]:
+    """Return the options that name these links."""
     return [word for link in links for word in ("--via", link)]
 
 
