@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from .errors import CodecError, SinkError
 from .events import Received
 from .hub import Arrival, Hub
-from .inbox import Delivered, Turn
+from .inbox import Delivered, Entry, Turn, TurnState
 from .link import Address
 from .message import Event, Kind, Message, MessageId
 from .ports import Delivery, Sink
@@ -48,8 +48,15 @@ class _Told:
     link: str
     peer: Address | None
     at: float
-    file: str | None = None
+    files: dict[str, str] = field(default_factory=lambda: {})
     problem: str | None = None
+
+    def had(self, sink: str, file: str | None, problem: str | None) -> None:
+        """Take what a sink made of it."""
+        self.left.discard(sink)
+        if file is not None:
+            self.files[sink] = file
+        self.problem = self.problem or problem
 
 
 @dataclass
@@ -133,6 +140,7 @@ class Turns:
             mark("turn-begun")
             if not began:
                 return
+        told = None if sink.speaks else await self._told_of(turn, message)
         file, problem = await self._give(sink, turn, decoded)
         mark("sink-done")
         await self.hub.desk.do(
@@ -142,7 +150,9 @@ class Turns:
         if problem is None and decoded.clip is not None:
             self.hub.hooks.played(message, sink.key)
             await self._played(sink, turn, message)
-        self._had(sink, turn, decoded, file, problem)
+        if told is not None:
+            told.had(sink.key, file, problem)
+            self._publish_whole(decoded, told, turn)
 
     async def _give(
         self, sink: Sink, turn: Turn, decoded: _Decoded
@@ -177,22 +187,28 @@ class Turns:
             lambda: self.hub.put_receipt(message, Event.PLAYED, turn.link, key, at)
         )
 
-    def _had(
-        self, sink: Sink, turn: Turn, decoded: _Decoded, file: str | None, problem: str | None
-    ) -> None:
+    async def _told_of(self, turn: Turn, message: Message) -> _Told:
+        """Return what is to be told of a message that a sink is about to have."""
+        key, inbox = (turn.id, turn.twin), self.hub.desk.spool.inbox
+        if key not in self._open:  # it came before this process did, or by another one
+            told = _Told(set(), message, turn.link, turn.peer, turn.at)
+            for entry in await self.hub.desk.do(lambda: inbox.find(turn.id)):
+                if entry.twin == turn.twin:
+                    self._read(told, entry)
+            self._open.setdefault(key, told)
+        return self._open[key]
+
+    def _read(self, told: _Told, entry: Entry) -> None:
+        """Take what our sinks have made of a message so far."""
+        for outcome in entry.outcomes:
+            if outcome.sink in self._writing:
+                told.left.add(outcome.sink)
+                if outcome.state is not TurnState.PENDING:
+                    told.had(outcome.sink, outcome.file, outcome.problem)
+
+    def _publish_whole(self, decoded: _Decoded, told: _Told, turn: Turn) -> None:
         """Tell of a message once every sink that writes has had it."""
-        if sink.speaks:
-            return
-        key = (turn.id, turn.twin)
-        told = self._open.get(key)
-        if told is None:  # it came before this process did
-            told = _Told(set(self._writing), decoded.message, turn.link, turn.peer, turn.at)
-            self._open[key] = told
-        told.left.discard(sink.key)
-        told.file = told.file or file
-        told.problem = told.problem or problem
-        if not told.left:
-            del self._open[key]
+        if not told.left and self._open.pop((turn.id, turn.twin), None) is not None:
             self._publish(decoded, told, turn.twin)
 
     def _publish(self, decoded: _Decoded, told: _Told, twin: int) -> None:
@@ -204,7 +220,7 @@ class Turns:
                 told.link,
                 told.peer,
                 told.at,
-                told.file,
+                next((told.files[sink.key] for sink in self.sinks if sink.key in told.files), None),
                 told.problem or decoded.problem,
                 twin,
             )
