@@ -22,10 +22,10 @@ from focal.core.message import Kind, Message, MessageId
 from focal.plugins.codecs.codec2 import MODES, RATE, focal_codecs
 
 from ._speech import speech
-from ._turns import medians
+from ._turns import PROCESSOR, medians
 
 SECONDS = 60
-TURNS = 3
+TURNS = 5
 MTU = 231
 VIA = Via("bench", None)
 
@@ -44,6 +44,7 @@ def _measure(spec: CodecSpec, number: int, clip: Clip) -> dict[str, float]:
     with spec.load() as codec:
         took = medians(
             TURNS,
+            PROCESSOR,
             bare=partial(bare, number, sound),
             codec=lambda: codec.decode(codec.encode(clip)),
             pipeline=partial(pipeline, spec.wire_id, codec, clip),

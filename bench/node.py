@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-import time
 from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager
@@ -42,6 +41,7 @@ from focal.transports.memory import MemoryTransport, Mesh
 from focal.transports.udp import UdpTransport
 
 from ._ports import free_ports
+from ._turns import PROCESSOR, WALL, Clock
 
 MESSAGES = 480
 TURNS = 5
@@ -84,7 +84,7 @@ def over_mem(folder: Path) -> float:
     async def main() -> float:
         mesh = Mesh("air")
         links = (MemoryTransport(mesh), MemoryTransport(mesh))
-        return await _nodes(folder, links, virtual_runtime(), "process")
+        return await _nodes(folder, links, virtual_runtime(), "process", PROCESSOR)
 
     return run_virtual(main(), debug=False)
 
@@ -98,16 +98,20 @@ def over_udp(folder: Path) -> float:
 
 
 async def _nodes(
-    folder: Path, links: tuple[Transport, Transport], runtime: Runtime, durability: Durability
+    folder: Path,
+    links: tuple[Transport, Transport],
+    runtime: Runtime,
+    durability: Durability,
+    clock: Clock = WALL,
 ) -> float:
     async with AsyncExitStack() as stack:
         spools = stack.enter_context(_spools(folder, runtime.unix, durability))
         nodes = [_node(spool, link, runtime) for spool, link in zip(spools, links, strict=True)]
         for node in nodes:
             await stack.enter_async_context(node)
-        start = time.perf_counter()
+        start = clock()
         await _pass_all(*nodes)
-        return time.perf_counter() - start
+        return clock() - start
 
 
 @contextmanager
@@ -159,10 +163,10 @@ async def _pass_all(one: Node, two: Node) -> None:
 def spools(folder: Path) -> float:
     """Return the seconds that two spools take for what nodes have them do."""
     with _spools(folder, lambda: AT, "process") as (outgoing, incoming):
-        start = time.perf_counter()
+        start = PROCESSOR()
         for first in range(1, MESSAGES + 1, WINDOW):
             _pass_window(outgoing, incoming, range(first, first + WINDOW))
-        return time.perf_counter() - start
+        return PROCESSOR() - start
 
 
 def _pass_window(outgoing: Spool, incoming: Spool, numbers: range) -> None:
@@ -211,10 +215,10 @@ def bare(folder: Path) -> float:
         async with _endpoint() as one, _endpoint() as two:
             with closing(_file(folder / "out.db")) as outbox:
                 with closing(_file(folder / "in.db")) as inbox:
-                    start = time.perf_counter()
+                    start = WALL()
                     for first in range(0, MESSAGES, WINDOW):
                         await _move(one, two, outbox, inbox, range(first, first + WINDOW))
-                    return time.perf_counter() - start
+                    return WALL() - start
 
     return asyncio.run(main(), debug=False)
 
