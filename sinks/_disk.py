@@ -6,13 +6,18 @@ that is killed on the way leaves at most one hidden file, which the next attempt
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import os
 import tempfile
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import TypeVar
 
 from ..core.errors import SinkError
+
+T = TypeVar("T")
 
 _CURES = {
     errno.ENOSPC: "the disk is full: free some space",
@@ -69,6 +74,25 @@ def probe(folder: Path) -> None:
     with tempfile.TemporaryFile(dir=folder.resolve()) as file:
         file.write(b"?")
         file.flush()
+
+
+async def to_its_end(work: Callable[[], T]) -> T:
+    """Run a function that writes in a thread and return its result; cancelled, wait for its end.
+
+    A thread cannot be stopped. Whoever comes next, or closes the file, must not meet one that
+    still writes.
+    """
+    task = asyncio.create_task(asyncio.to_thread(work))
+    cut: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError as error:
+            cut = error
+    if cut is not None:
+        task.exception()  # looked at, so that nobody reports it: who cancelled does not want it
+        raise cut
+    return task.result()
 
 
 def write_whole(path: Path, data: bytes, part: Path | None = None) -> None:

@@ -17,6 +17,7 @@ import stat
 import sys
 from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO, Protocol, TypeAlias
 
@@ -24,7 +25,7 @@ from ..core.errors import SinkError
 from ..core.message import Kind, origin_text
 from ..core.ports import Delivery, SinkSpec
 from ..plugins import hookimpl
-from ._disk import named, refused
+from ._disk import named, refused, to_its_end
 
 LONGEST_LINE = 1 << 20
 """Bytes; the longest message makes less than half of it."""
@@ -223,7 +224,7 @@ class JsonLinesSink:
         key = (str(delivery.message.id), delivery.twin)
         try:
             async with self._turn:
-                await asyncio.to_thread(self._lines.add, key, json_line(delivery))
+                await to_its_end(partial(self._lines.add, key, json_line(delivery)))
         except OSError as error:
             raise refused(self._lines.name, error) from error
         return None if self._lines.name == "-" else self._lines.name

@@ -13,6 +13,7 @@ import wave
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,7 @@ from ..core.errors import SinkError
 from ..core.message import Kind
 from ..core.ports import Delivery, SinkSpec
 from ..plugins import hookimpl
-from ._disk import make_folder, named, probe, refused, write_whole
+from ._disk import make_folder, named, probe, refused, to_its_end, write_whole
 
 if TYPE_CHECKING:
     from ..core.audio import Clip
@@ -109,7 +110,7 @@ class FolderSink:
             SinkError: disk full, read-only, the folder is gone.
         """
         async with self._turn:
-            return await asyncio.to_thread(self._accept, delivery)
+            return await to_its_end(partial(self._accept, delivery))
 
     def _accept(self, delivery: Delivery) -> str | None:
         data = _content(delivery)
@@ -152,7 +153,7 @@ class FileSink:
         if delivery.clip is None:
             return None
         async with self._turn:
-            await asyncio.to_thread(self._write, delivery.clip)
+            await to_its_end(partial(self._write, delivery.clip))
         return str(self._path)
 
     def _write(self, clip: Clip) -> None:
