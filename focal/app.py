@@ -6,7 +6,7 @@ modules beside it (packets, sending, listening, demo), which are given an ``App`
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,6 +20,7 @@ from .core.spool import Spool
 from .home import Home, home_folder
 from .plugins.manager import Plugins
 from .settings import Settings, nearest
+from .where import PLUGINS
 
 
 @dataclass
@@ -37,15 +38,29 @@ class App:
     folder: Path
 
     @classmethod
-    def start(cls, home: Path | None, environment: Mapping[str, str], **flags: object) -> App:
+    def start(
+        cls,
+        home: Path | None,
+        environment: Mapping[str, str],
+        *,
+        plugins: Plugins | None = None,
+        **flags: object,
+    ) -> App:
         """Put an app together; ``flags`` override the settings' defaults.
+
+        Args:
+            home: from ``--home``.
+            environment: of the process.
+            plugins: those to use; without it focal's own, the installed ones and the home's.
+            flags: settings of the table defaults.
 
         Raises:
             SettingsError: what is configured cannot be.
         """
         folder = home_folder(home, environment)
         settings = Settings.read([Path.cwd(), folder], environment)
-        return cls(settings.with_flags(**flags), Plugins(), folder)
+        plugins = plugins or Plugins.found(folder / PLUGINS, environment)
+        return cls(settings.with_flags(**flags), plugins, folder)
 
     @cached_property
     def home(self) -> Home:
@@ -92,11 +107,13 @@ class App:
         return self.plugins.wrap_transport(word, transport)
 
     def _default_url(self, scheme: str) -> str:
-        known = {spec.scheme: spec for spec in self.plugins.transports()}
-        if scheme not in known:
-            words: Iterable[str] = [*known, *self.settings.links]
-            raise SettingsError(f"there is no link {scheme!r}{nearest(scheme, words)}")
-        return known[scheme].default or f"{scheme}:"
+        try:
+            spec = self.plugins.transport(scheme)
+        except SettingsError:
+            words = [spec.scheme for spec in self.plugins.transports()]
+            near = nearest(scheme, [*words, *self.settings.links])
+            raise SettingsError(f"there is no link {scheme!r}{near}") from None
+        return spec.default or f"{scheme}:"
 
     def source(self, file: str, raw: int | None) -> Source:
         """Return the source of a FILE argument; ``raw``: stdin has bare samples at this rate.

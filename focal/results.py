@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from .core.message import MessageId
+from .plugins.report import Added
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,3 +202,32 @@ class Held:
     at: float
     text: str | None
     turns: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Plugin:
+    """A plugin, as ``focal plugins`` lists it.
+
+    Args:
+        name: ``kind.name``.
+        kind: what it adds: transport, codec, source, sink, command or hooks.
+        distribution: what installed it; None for a single file.
+        version: of the distribution.
+        file: where its module stands, if it could be imported.
+        state: good, bad or disabled.
+        reason: why it is not good.
+        hooks: those that it implements.
+        adds: what it adds.
+        import_ms: how long its import took; None where it was not measured.
+    """
+
+    name: str
+    kind: str
+    distribution: str | None
+    version: str | None
+    file: str | None
+    state: str
+    reason: str | None
+    hooks: tuple[str, ...]
+    adds: tuple[Added, ...]
+    import_ms: float | None

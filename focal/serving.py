@@ -81,6 +81,7 @@ def make_node(
     *sinks: Sink,
 ) -> Node:
     """Return a node of this home, not yet at work; ``elsewhere`` as in ``Node``."""
+    app.plugins.load("hooks")  # before the first message, so that they see every one
     return Node(
         links=links,
         elsewhere=elsewhere,

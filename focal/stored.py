@@ -89,7 +89,9 @@ async def play(app: App, id: str, sink: str) -> str | None:
         message, clip, spec.name, clip.seconds, entry.link, entry.peer, entry.at, twin=entry.twin
     )
     async with app.plugins.sink(sink) as opened:
-        return await opened.accept(delivery)
+        file = await opened.accept(delivery)
+        app.plugins.played(message, opened.key)
+        return file
 
 
 def _entries(app: App, id: str) -> list[Entry]:

@@ -69,9 +69,14 @@ class Plugins:
             environment: ``FOCAL_PLUGINS_DISABLED`` names those to leave out,
                 ``FOCAL_TRACE_PLUGINS=1`` has every call of a hook logged.
         """
+        return cls.of(found(folder, environment), environment)
+
+    @classmethod
+    def of(cls, there: Roster, environment: Mapping[str, str]) -> Plugins:
+        """Return the plugins of a roster that was made before; ``environment`` as in ``found``."""
         if environment.get(TRACE, "0") not in ("", "0"):
             trace()
-        return cls(found(folder, environment))
+        return cls(there)
 
     # Who is there -----------------------------------------------------------------------------
 

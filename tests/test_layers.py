@@ -53,7 +53,7 @@ HOMES = {
     "click": ("focal/cli/",),
     "msgpack": ("core/envelope.py", "core/spool.py"),
     "numpy": ("core/", "plugins/codecs/", "plugins/sources/", "sinks/", "focal/"),
-    "platformdirs": ("focal/home.py",),
+    "platformdirs": ("focal/where.py",),
     "pluggy": ("plugins/__init__.py", "plugins/hookspecs.py", "plugins/registry.py"),
     "pytest": ("focal/testing/",),
     "pycodec2": ("plugins/codecs/codec2.py",),

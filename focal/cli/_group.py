@@ -11,12 +11,17 @@ import click
 
 from ._shell import Shell
 
+_FOLDER: dict[str, Any] = {
+    "type": click.Path(file_okay=False, path_type=Path),
+    "metavar": "DIR",
+    "is_eager": True,  # `focal --home DIR --help` lists the commands of that home's plugins
+}
+
 
 def common_options() -> list[click.Parameter]:
     """Return --home, --json, --log and -v; what they say is kept in the context's ``Shell``."""
-    folder = click.Path(file_okay=False, path_type=Path)
     return [
-        _kept("--home", type=folder, metavar="DIR", help="This node's folder. [env: FOCAL_HOME]"),
+        _kept("--home", **_FOLDER, help="This node's folder. [env: FOCAL_HOME]"),
         _kept("--json", is_flag=True, help="One JSON object an event on stdout."),
         _kept("--log", type=click.Choice(["text", "json"]), help="How stderr is written."),
         _kept("-v", "--verbose", count=True, help="Say more on stderr; -vv: everything."),
@@ -70,6 +75,10 @@ class Group(click.Group):
         command: click.Command = import_module(self.lazy[cmd_name], __package__).command
         return command
 
+    def known_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names that a wrong one is compared with."""
+        return self.list_commands(ctx)
+
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
@@ -78,9 +87,56 @@ class Group(click.Group):
 
         name = args[0]
         if self.get_command(ctx, name) is None and not name.startswith("-"):
-            known = self.list_commands(ctx)
+            known = self.known_commands(ctx)
             raise click.UsageError(f"there is no command {name!r}{nearest(name, known)}", ctx)
         return super().resolve_command(ctx, args)
+
+
+class Root(Group):
+    """The group of all commands: focal's own, and those of plugins, told by their names alone."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the options before the command's name."""
+        ctx.ensure_object(Shell)
+        return super().parse_args(ctx, args)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return the command; one that is not focal's own is asked of the plugin called so."""
+        command = super().get_command(ctx, cmd_name)
+        shell = ctx.find_object(Shell)
+        if command is not None or shell is None or f"command.{cmd_name}" not in _plugins(shell):
+            return command
+        found = shell.plugins().command(cmd_name)
+        if not isinstance(found, click.Command):
+            from ..core.errors import PluginError
+
+            raise PluginError(f"plugin command.{cmd_name}: its command is no click.Command")
+        return found
+
+    def known_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of all commands."""
+        shell = ctx.find_object(Shell)
+        more = [name.partition(".")[2] for name in _plugins(shell)] if shell else []
+        return [*self.list_commands(ctx), *more]
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the commands; those of plugins with what they come from, and none is imported."""
+        super().format_commands(ctx, formatter)
+        shell = ctx.find_object(Shell)
+        rows = [
+            (name.partition(".")[2], f"From {whence}.")
+            for name, whence in (_plugins(shell) if shell else {}).items()
+            if name.partition(".")[2] not in self.lazy
+        ]
+        if rows:
+            with formatter.section("Commands of plugins"):
+                formatter.write_dl(rows)
+
+
+def _plugins(shell: Shell) -> dict[str, str]:
+    """Return the plugins that add commands, each with where it comes from."""
+    roster = shell.roster()
+    return {name: roster.usable[name].whence for name in roster.names("command")}
 
 
 def _tell_version(context: click.Context, _: click.Parameter, wanted: bool) -> None:
@@ -101,10 +157,18 @@ MODULES = {
     "outbox": ".outbox",
     "inbox": ".inbox",
     "config": ".config",
+    "plugins": ".plugins",
 }
 
 
-@click.group(cls=Group, lazy=MODULES, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Root, lazy=MODULES, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--plugins-dir",
+    **_FOLDER,
+    expose_value=False,
+    callback=_keep,
+    help="Single-file plugins. [default: plugins/ in the home]",
+)
 @click.option(
     "--version", is_flag=True, is_eager=True, expose_value=False, callback=_tell_version,
     help="Say which version this is.",

@@ -18,6 +18,8 @@ import click
 
 if TYPE_CHECKING:
     from ..app import App
+    from ..plugins.manager import Plugins
+    from ..plugins.roster import Roster
     from ._progress import Spinner
     from ._show import Result
 
@@ -32,16 +34,40 @@ class Shell:
     """
 
     home: Path | None = None
+    plugins_dir: Path | None = None
     json: bool = False
     log: str = "text"
     verbose: int = 0
     spinner: Spinner | None = None
+    _plugins: Plugins | None = None
+    _roster: Roster | None = None
+
+    @property
+    def plugins_folder(self) -> Path:
+        """The folder of the single-file plugins: ``--plugins-dir``, else the home's."""
+        from ..where import PLUGINS, home_folder
+
+        return self.plugins_dir or home_folder(self.home, os.environ) / PLUGINS
+
+    def roster(self) -> Roster:
+        """Return which plugins there are, told from names alone; looked for once."""
+        from ..plugins.roster import found
+
+        self._roster = self._roster or found(self.plugins_folder, os.environ)
+        return self._roster
+
+    def plugins(self) -> Plugins:
+        """Return the plugins, none of them imported yet."""
+        from ..plugins.manager import Plugins
+
+        self._plugins = self._plugins or Plugins.of(self.roster(), os.environ)
+        return self._plugins
 
     def app(self, **flags: object) -> App:
         """Return what the command works with; ``flags`` override the settings' defaults."""
         from ..app import App
 
-        return App.start(self.home, os.environ, **flags)
+        return App.start(self.home, os.environ, plugins=self.plugins(), **flags)
 
     def run(self, main: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine to its end, or to the first SIGINT or SIGTERM."""

@@ -14,10 +14,11 @@ from typing import Any, TypeAlias
 from ..config import Config, Setting, toml
 from ..core.events import Progress, Received
 from ..core.message import Kind, origin_text
-from ..results import Decoded, Demo, Encoded, Held, Info, Outgoing, Price
+from ..plugins.report import Added
+from ..results import Decoded, Demo, Encoded, Held, Info, Outgoing, Plugin, Price
 
 OfMessage: TypeAlias = Progress | Received | Decoded | Encoded | Held | Info | Outgoing
-Result: TypeAlias = OfMessage | Config | Demo | Price | Setting
+Result: TypeAlias = OfMessage | Config | Demo | Plugin | Price | Setting
 Object: TypeAlias = dict[str, Any]
 
 
@@ -58,6 +59,8 @@ def as_text(result: Result) -> str:
             return path
         case Setting() as s:
             return _setting(s)
+        case Plugin() as p:
+            return _plugin(p)
         case _:
             return table(as_object(result))
 
@@ -75,6 +78,43 @@ def _setting(setting: Setting) -> str:
         said = "is not set" if setting.value is None else f"is {setting.value}"
         return f"# {setting.key} {said} ({setting.origin})"
     return f"{setting.key} = {toml(setting.value)}  # {setting.origin}"
+
+
+def _plugin(plugin: Plugin) -> str:
+    """Return a line: name, state and where it comes from; below it, what is wrong with it."""
+    whence = f"{plugin.distribution} {plugin.version or ''}".strip() if plugin.distribution else "-"
+    line = f"{plugin.name:20} {plugin.state:8} {whence:24} {plugin.file or ''}".rstrip()
+    return f"{line}\n    {plugin.reason}" if plugin.reason else line
+
+
+def details(plugin: Plugin) -> str:
+    """Return all that is known of a plugin."""
+    took = None if plugin.import_ms is None else f"{plugin.import_ms:g} ms"
+    hooks = ", ".join(plugin.hooks) or None
+    rows: Object = {
+        "event": "plugin",
+        "name": plugin.name,
+        "state": plugin.state,
+        "reason": plugin.reason,
+        "distribution": plugin.distribution,
+        "version": plugin.version,
+        "file": plugin.file,
+        "hooks": hooks,
+        "import": took,
+    }
+    return "\n".join([table(rows), *(line for added in plugin.adds for line in _added(added))])
+
+
+def _added(added: Added) -> Iterator[str]:
+    yield f"\n{added.kind} {added.name}: {added.summary}"
+    for name, fact in (added.facts or {}).items():
+        yield f"  {name}: {fact}"
+    if added.options:
+        yield "  options in its URL:"
+    wide = max((len(option.name) for option in added.options), default=0)
+    for option in added.options:
+        default = f" [{option.default}]" if option.default is not None else ""
+        yield f"    {option.name:{wide}}  {option.type}{default}  {option.help}".rstrip()
 
 
 def _demo(done: Demo) -> Object:
