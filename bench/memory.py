@@ -80,8 +80,11 @@ def listening(*arguments: str) -> Generator[subprocess.Popen[str]]:
     ) as process:
         assert process.stderr is not None
         try:
-            if not any("listening on" in line for line in process.stderr):
-                raise RuntimeError("the listener ended before it listened")
+            line = ""
+            while "listening on" not in line:
+                said, line = line, process.stderr.readline()
+                if not line:
+                    raise RuntimeError(f"the listener ended before it listened: {said.strip()}")
             yield process
         finally:
             process.kill()
