@@ -17,9 +17,9 @@ So symbols that fit a message which is whole already are kept like others (an *e
 say something else or are let go.
 
 What is held is counted with the memory that it really takes. When all of it is too much, the peer
-that holds most loses its oldest share, if that peer holds more than one long message needs;
-if nobody does, the oldest share of all goes. So a few who flood only push out each other's, and
-many need to send ``total`` between two frames of somebody else's.
+that holds most loses its oldest share, if that peer holds more than the longest message needs;
+if nobody does, the oldest share of all goes. So a few who flood (here up to 190) push out only each
+other's, and more need to send ``total`` between two frames of somebody else's.
 """
 
 from __future__ import annotations
@@ -33,14 +33,18 @@ from itertools import combinations
 from ..link import Address
 from ..message import MIN_MESSAGE, check_of, destination_of, is_message
 from .fec import parity, recover
-from .frame import Symbol, Whole
-from .split import MAX_DATAGRAM, Cut, symbols_of
+from .frame import MAX_K, Symbol, Whole
+from .split import MAX_DATAGRAM, SYMBOL_SIZE, Cut, symbols_of
 
 OVERHEAD = 128
 """Bytes that a held symbol is counted as, beyond its own."""
 
 SHARE = 1024
 """Bytes that a peer's part in a partial is counted as, beyond its symbols."""
+
+MODEST = MAX_K * (SYMBOL_SIZE + OVERHEAD) + SHARE
+"""Bytes that the longest message is counted as; who holds no more is not pushed out by others
+that do."""
 
 MAX_MIXED = 8
 """Peers whose symbols are tried together; of more, those who gave most."""
@@ -239,6 +243,11 @@ class Assembler:
         held = self.held(tag, via)
         return max(0, held.highest + 1 - held.count) if held else 0
 
+    def held_by(self, via: Via) -> int:
+        """Return how many bytes are held for one peer; at most ``per_peer``."""
+        peer = self._peers.get(via)
+        return peer.used if peer else 0
+
     def expire(self, now: float) -> list[int]:
         """Forget shares that nothing came for; return the tags of the messages given up."""
         tags: list[int] = []
@@ -297,7 +306,7 @@ class Assembler:
     def _charge(self, peer: _Peer, size: int) -> None:
         peer.used += size
         self.held_bytes += size
-        if peer.used > self.per_peer // 4:
+        if peer.used > MODEST:
             self._heavy[peer] = None
         else:
             self._heavy.pop(peer, None)

@@ -147,13 +147,21 @@ def refuses_or_reads(parse: Callable[[bytes], object], data: bytes) -> object | 
         return None
 
 
-def calls_of(work: Callable[[], object]) -> int:
-    """Count the calls, of Python and of C, that some work takes; FrameError ends it."""
+def calls_of(work: Callable[[], object], name: str | None = None) -> int:
+    """Count the calls, of Python and of C, that some work takes; FrameError ends it.
+
+    Args:
+        work: is called.
+        name: count only functions of this name.
+    """
     calls = 0
 
     def count(frame: FrameType, event: str, arg: object) -> None:
         nonlocal calls
-        calls += event in ("call", "c_call")
+        if event == "call":
+            calls += name in (None, frame.f_code.co_name)
+        elif event == "c_call":
+            calls += name in (None, getattr(arg, "__name__", ""))
 
     before = sys.getprofile()
     sys.setprofile(count)
@@ -177,14 +185,18 @@ def _back(register: int, data: bytes) -> int:
     return register
 
 
+def with_check(message: bytes, at: int, check: int) -> bytes:
+    """Return a message with another check: four of its bytes are changed, from ``at`` on."""
+    start = zlib.crc32(message[:at]) ^ U32
+    wanted = _back(check ^ U32, bytes(4) + message[at + 4 : -4])
+    four = (wanted ^ start).to_bytes(4, "little")
+    return message[:at] + four + message[at + 4 : -4] + check.to_bytes(4, "big")
+
+
 def forged(message: bytes, at: int, new: bytes) -> bytes:
-    """Return other bytes with the check of ``message``: ``new`` at ``at``, four bytes mended after.
+    """Return another message with the same check: ``new`` at ``at``, the next four bytes mended.
 
     Whoever hears a message can make such a one: a CRC is no signature.
     """
     end = at + len(new)
-    body, check = message[:at] + new + message[end:-4], message[-4:]
-    start = zlib.crc32(body[:end]) ^ U32
-    wanted = _back(int.from_bytes(check, "big") ^ U32, body[end + 4 :])
-    mend = (_back(wanted, bytes(4)) ^ start).to_bytes(4, "little")
-    return body[:end] + mend + body[end + 4 :] + check
+    return with_check(message[:at] + new + message[end:], end, int.from_bytes(message[-4:], "big"))
