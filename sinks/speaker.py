@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 from ..core.errors import SinkError
 from ..core.ports import Delivery, SinkSpec
 from ..plugins import hookimpl
+from ..plugins.findings import Finding
 
 if TYPE_CHECKING:
     from ..core.audio import Clip, Samples
@@ -136,6 +137,28 @@ async def open_speaker(rest: str) -> AsyncGenerator[SpeakerSink]:
     sink = SpeakerSink(await asyncio.to_thread(portaudio), rest or None)
     await asyncio.to_thread(sink.check)
     yield sink
+
+
+def examined(load: Callable[[], PortAudio] = portaudio) -> Finding:
+    """Look for the default loudspeaker; nothing is played."""
+    try:
+        audio = load()
+    except SinkError as error:
+        detail, _, advice = str(error).partition(": ")
+        absent = isinstance(error.__cause__, ImportError)
+        return Finding("loudspeaker", "absent" if absent else "bad", detail, advice)
+    try:
+        device = cast("dict[str, object]", audio.query_devices(None, "output"))
+    except (audio.PortAudioError, ValueError) as error:
+        reason = str(error).partition("\n")[0]
+        return Finding("loudspeaker", "absent", f"there is none ({reason})", "plug one in")
+    return Finding("loudspeaker", "good", str(device.get("name", "the default one")))
+
+
+@hookimpl
+def focal_doctor() -> list[Finding]:
+    """Tell whether there is a loudspeaker."""
+    return [examined()]
 
 
 @hookimpl

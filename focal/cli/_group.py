@@ -157,6 +157,7 @@ MODULES = {
     "outbox": ".outbox",
     "inbox": ".inbox",
     "config": ".config",
+    "doctor": ".doctor",
     "plugins": ".plugins",
 }
 

@@ -11,14 +11,17 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any, TypeAlias
 
+import click
+
 from ..config import Config, Setting, toml
 from ..core.events import Progress, Received
 from ..core.message import Kind, origin_text
+from ..plugins.findings import Finding
 from ..plugins.report import Added
 from ..results import Decoded, Demo, Encoded, Held, Info, Outgoing, Plugin, Price
 
 OfMessage: TypeAlias = Progress | Received | Decoded | Encoded | Held | Info | Outgoing
-Result: TypeAlias = OfMessage | Config | Demo | Plugin | Price | Setting
+Result: TypeAlias = OfMessage | Config | Demo | Finding | Plugin | Price | Setting
 Object: TypeAlias = dict[str, Any]
 
 
@@ -59,6 +62,8 @@ def as_text(result: Result) -> str:
             return path
         case Setting() as s:
             return _setting(s)
+        case Finding() as f:
+            return _finding(f)
         case Plugin() as p:
             return _plugin(p)
         case _:
@@ -115,6 +120,15 @@ def _added(added: Added) -> Iterator[str]:
     for option in added.options:
         default = f" [{option.default}]" if option.default is not None else ""
         yield f"    {option.name:{wide}}  {option.type}{default}  {option.help}".rstrip()
+
+
+def _finding(found: Finding) -> str:
+    state = click.style(f"{found.state:6}", fg=_COLOURS[found.state])
+    advice = f"\n{'':8}{'':16}  -> {found.advice}" if found.advice else ""
+    return f"{state}  {found.name:16}  {found.detail}{advice}"
+
+
+_COLOURS = {"good": "green", "bad": "red", "absent": "yellow"}
 
 
 def _demo(done: Demo) -> Object:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 from ...core.errors import SourceError
 from ...core.ports import SourceSpec
 from .. import hookimpl
+from ..findings import Finding
 
 if TYPE_CHECKING:
     import numpy as np
@@ -201,6 +202,28 @@ def _microphone(rest: str) -> MicrophoneSource:
         return MicrophoneSource(float(seconds) if seconds else None, device or None)
     except ValueError as error:
         raise SourceError(f"a microphone is written mic:SECONDS@DEVICE, not mic:{rest}") from error
+
+
+def examined(load: Callable[[], PortAudio] = portaudio) -> Finding:
+    """Look for the default microphone; nothing is recorded."""
+    try:
+        audio = load()
+    except SourceError as error:
+        detail, _, advice = str(error).partition(": ")
+        absent = isinstance(error.__cause__, ImportError)
+        return Finding("microphone", "absent" if absent else "bad", detail, advice)
+    try:
+        name = audio.query_devices(None, "input").get("name", "the default one")
+        return Finding("microphone", "good", f"{name}, {_rate(audio, None)} samples a second")
+    except (audio.PortAudioError, ValueError) as error:
+        reason = str(error).partition("\n")[0]
+        return Finding("microphone", "absent", f"there is none ({reason})", "plug one in")
+
+
+@hookimpl
+def focal_doctor() -> list[Finding]:
+    """Tell whether there is a microphone."""
+    return [examined()]
 
 
 @hookimpl

@@ -20,6 +20,7 @@ from focal.plugins.sources.microphone import (
     MicrophoneSource,
     PortAudio,
     Take,
+    examined,
     focal_sources,
 )
 from tests.deadline import environment
@@ -272,3 +273,27 @@ def test_how_a_microphone_is_written_is_told() -> None:
     (spec,) = focal_sources()
     with pytest.raises(SourceError, match="mic:SECONDS@DEVICE, not mic:five"):
         spec.open("five")
+
+
+# What focal doctor is told
+
+
+def test_a_microphone_is_told_with_its_rate() -> None:
+    found = examined(lambda: Microphone(rates=[48000]))
+    assert (found.name, found.state) == ("microphone", "good")
+    assert "48000 samples a second" in found.detail
+
+
+def test_no_microphone_is_absent() -> None:
+    found = examined(lambda: Microphone(error=AudioError("Error querying device -1\nmore")))
+    assert (found.state, found.advice) == ("absent", "plug one in")
+    assert "\n" not in found.detail
+
+
+@pytest.mark.parametrize(("cause", "state"), [(ImportError(), "absent"), (OSError(), "bad")])
+def test_without_the_library_it_says_what_to_install(cause: Exception, state: str) -> None:
+    def load() -> PortAudio:
+        raise SourceError("recording needs sounddevice: pip install it") from cause
+
+    found = examined(load)
+    assert (found.state, found.advice) == (state, "pip install it")

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from focal.core.errors import SinkError
-from focal.sinks.speaker import PortAudio, SpeakerSink, focal_sinks
+from focal.sinks.speaker import PortAudio, SpeakerSink, examined, focal_sinks
 from tests.deadline import environment
 from tests.sinks.deliveries import sound, text, voice
 
@@ -185,3 +185,26 @@ def test_a_device_that_nobody_has_is_one_line_whatever_is_installed() -> None:
 
 def test_the_speaker_is_found_by_name() -> None:
     assert [spec.name for spec in focal_sinks()] == ["speaker"]
+
+
+# What focal doctor is told
+
+
+def test_a_loudspeaker_is_told() -> None:
+    found = examined(Loudspeaker)
+    assert (found.name, found.state) == ("loudspeaker", "good")
+
+
+def test_no_loudspeaker_is_absent() -> None:
+    found = examined(lambda: Loudspeaker(AudioError("Error querying device -1\nmore")))
+    assert (found.state, found.advice) == ("absent", "plug one in")
+    assert "\n" not in found.detail
+
+
+@pytest.mark.parametrize(("cause", "state"), [(ImportError(), "absent"), (OSError(), "bad")])
+def test_without_the_library_it_says_what_to_install(cause: Exception, state: str) -> None:
+    def load() -> PortAudio:
+        raise SinkError("playing needs sounddevice: pip install it") from cause
+
+    found = examined(load)
+    assert (found.state, found.advice) == (state, "pip install it")

@@ -1,0 +1,255 @@
+"""``focal doctor``: looks at everything that focal stands on, and asks the plugins for the rest.
+
+The law of this module: it gathers facts and leaves everything as it was; what they mean is said in
+focal/checks.py. Whatever does not work is a finding, so that one fault does not hide the others.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import os
+import platform
+import shutil
+import sys
+import time
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from importlib import metadata
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from . import checks
+from .app import App
+from .checks import Clock, Folder, Package, Quality
+from .config import file, hidden
+from .core.checkup import check_up, keeps_log
+from .core.codec import CodecSpec
+from .core.errors import FocalError, SettingsError, SpoolError
+from .filesystem import MOUNTS, Mount, mount_of
+from .home import Home
+from .inventory import inventory
+from .plugins.findings import Finding
+from .plugins.manager import Plugins
+from .plugins.roster import Roster
+from .settings import Settings
+from .where import home_folder
+
+NAME = "focal-voice"
+TRIED = 0.1  # seconds of silence that each quality encodes and decodes
+LIMIT = 5.0  # seconds that trying a plugin may take
+
+
+@dataclass(frozen=True, slots=True)
+class Patient:
+    """What to look at.
+
+    Args:
+        home: from ``--home``.
+        environment: of the process.
+        roster: the plugins that there are.
+        commands: the names of focal's own commands.
+        limit: seconds that trying a plugin may take.
+        clock: the wall clock.
+    """
+
+    home: Path | None
+    environment: Mapping[str, str]
+    roster: Roster
+    commands: Collection[str] = ()
+    limit: float = LIMIT
+    clock: Callable[[], float] = time.time
+
+
+async def examine(patient: Patient, show: Callable[[Finding], None]) -> list[Finding]:
+    """Look at everything, in a worker thread; return what was found.
+
+    Args:
+        patient: what to look at.
+        show: is given each finding as soon as it is known.
+    """
+    findings: list[Finding] = []
+    rest = look(patient)
+    while (finding := await asyncio.to_thread(next, rest, None)) is not None:
+        show(finding)
+        findings.append(finding)
+    return findings
+
+
+def look(patient: Patient) -> Iterator[Finding]:
+    """Look at one thing after another; blocks, for seconds where plugins take them.
+
+    A plugin from outside is tried in a child process first; only those that are good there are
+    asked in this one.
+    """
+    yield from _python()
+    yield from checks.packages(needed())
+    folder = home_folder(patient.home, patient.environment)
+    yield from _home(folder, patient.clock)
+    tried = inventory(patient.roster, patient.commands, patient.limit)
+    good = {one.name: patient.roster.usable[one.name] for one in tried if one.state == "good"}
+    plugins = Plugins(Roster(good))
+    settings = yield from _configuration(patient)
+    yield from _links(App(settings, plugins, folder))
+    yield from checks.qualities([_tried(spec) for spec in plugins.codecs()])
+    yield from checks.plugins(tried)
+    yield from plugins.doctor()
+
+
+def needed() -> list[Package]:
+    """Return every package that focal and its extras ask for, with what is installed of each."""
+    asked = [Package.parse(requirement) for requirement in _requirements()]
+    return [replace(one, version=_version(one.name)) for one in asked if one.name != NAME]
+
+
+def _python() -> Iterator[Finding]:
+    where = f"{platform.python_implementation()}, {platform.system()} {platform.machine()}"
+    yield checks.python(sys.version_info[:3], where)
+    version = _version(NAME)
+    yield Finding("focal", "good", version or "a checkout that is not installed")
+
+
+def _requirements() -> list[str]:
+    with suppress(metadata.PackageNotFoundError):
+        return metadata.requires(NAME) or []
+    return _of_checkout(Path(__file__).parent.parent / "pyproject.toml")
+
+
+def _of_checkout(file: Path) -> list[str]:
+    """Return what the project's own file asks for, where focal runs without being installed."""
+    import tomllib
+
+    project = tomllib.loads(file.read_text(encoding="utf-8"))["project"]
+    extras: Mapping[str, list[str]] = project["optional-dependencies"]
+    wanted = [f'{one}; extra == "{extra}"' for extra, those in extras.items() for one in those]
+    return [*project["dependencies"], *wanted]
+
+
+def _version(name: str) -> str | None:
+    with suppress(metadata.PackageNotFoundError):
+        return metadata.version(name)
+    return None
+
+
+def _configuration(patient: Patient) -> Generator[Finding, None, Settings]:
+    """Look at the configuration; where it is wrong, go on as if there were none."""
+    where = file(patient.home, patient.environment)
+    folders = [Path(where.path).parent]
+    try:
+        settings = Settings.read(folders, patient.environment)
+    except SettingsError as error:
+        yield Finding("configuration", "bad", str(error), f"correct it in {where.path}")
+        return Settings()
+    detail = where.path if where.exists else "no file: defaults"
+    yield Finding("configuration", "good", detail)
+    return settings
+
+
+def _links(app: App) -> Iterator[Finding]:
+    """Look whether every configured link is written as its transport wants it; open none."""
+    for name in app.settings.links:
+        one = replace(app, settings=app.settings.with_flags(via=(name,)))
+        try:
+            one.links()
+            yield Finding(f"link {name}", "good", str(hidden("url", one.url(name))))
+        except FocalError as error:
+            advice = "correct it: focal config show tells where it is from"
+            yield Finding(f"link {name}", "bad", str(error), advice)
+
+
+def _home(folder: Path, clock: Callable[[], float]) -> Iterator[Finding]:
+    yield from checks.home(_folder(folder))
+    path, found = folder / "spool.db", None
+    try:
+        found = check_up(path) if os.path.exists(path) else None
+        yield checks.spool(str(path), found)
+    except SpoolError as error:
+        yield Finding("spool", "bad", str(error))
+    yield from checks.clock(Clock(clock(), _synchronised()), found)
+
+
+def _folder(path: Path) -> Folder:
+    there = next(place for place in (path, *path.parents) if os.path.exists(place))
+    found = Folder(
+        str(path),
+        exists=there == path,
+        folder=there.is_dir(),
+        writable=os.access(there, os.W_OK | os.X_OK),
+        owner=_owner(there) if there == path else None,
+        free=shutil.disk_usage(there).free,
+        mount=_mount(there),
+    )
+    if found.exists and found.folder and found.writable:
+        return replace(found, locks=_locks(path), log=keeps_log(path))
+    return found
+
+
+def _owner(folder: Path) -> str | None:
+    """Return whose a folder is, None if it is ours or belongs to nobody that can be told."""
+    if sys.platform == "win32" or folder.stat().st_uid == os.geteuid():
+        return None
+    try:
+        return folder.owner()
+    except KeyError:
+        return f"user {folder.stat().st_uid}"
+
+
+def _mount(folder: Path) -> Mount | None:
+    if not MOUNTS.exists():
+        return None
+    return mount_of(folder.resolve(), MOUNTS.read_text(encoding="utf-8", errors="replace"))
+
+
+def _locks(folder: Path) -> bool:
+    """Try whether a lock keeps a second one out."""
+    try:
+        with TemporaryDirectory(dir=folder, prefix=".try-") as there:
+            home = Home(Path(there))
+            with home.lock("doctor") as one, home.lock("doctor") as other:
+                return one and not other
+    except (OSError, SpoolError):
+        return False
+
+
+class _Timex(ctypes.Structure):
+    """The start of Linux's ``struct timex``, see adjtimex(2)."""
+
+    _fields_ = [
+        ("modes", ctypes.c_uint),
+        ("numbers", ctypes.c_long * 4),
+        ("status", ctypes.c_int),
+        ("rest", ctypes.c_char * 512),
+    ]
+
+
+def _synchronised() -> bool | None:
+    """Ask the kernel whether a time server sets its clock; None where it does not tell."""
+    if sys.platform != "linux":
+        return None
+    unsynchronised = 5  # TIME_ERROR in sys/timex.h
+    try:
+        state: int = ctypes.CDLL(None).adjtimex(ctypes.byref(_Timex()))
+    except (OSError, AttributeError):  # no such function in this C library
+        return None
+    return None if state < 0 else state != unsynchronised
+
+
+def _tried(spec: CodecSpec) -> Quality:
+    """Encode and decode a little silence, where the codec's plugin sees nothing against it."""
+    why_not = spec.why_not()
+    if why_not is not None:
+        return Quality(spec.name, why_not)
+    import numpy as np
+
+    from .core.audio import Clip
+
+    try:
+        with spec.load() as codec:
+            silence = np.zeros(round(TRIED * codec.rate), np.float32)
+            codec.decode(codec.encode(Clip(silence, codec.rate)))
+    except FocalError as error:
+        return Quality(spec.name, failure=str(error))
+    except Exception as error:  # a plugin's bug, told as what it is: something here does not work
+        return Quality(spec.name, failure=f"{type(error).__name__}: {error}")
+    return Quality(spec.name)
