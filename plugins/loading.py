@@ -36,9 +36,9 @@ def imported(one: Known, limit: float | None = LIMIT) -> ModuleType:
         PluginError: it is not there, fails, would end the program, or takes too long.
     """
     if one.ours or limit is None:
-        return _imported(one)
-    try:
-        return _beside(lambda: _imported(one)).result(limit)
+        return _imported(one, (Exception, SystemExit))
+    try:  # a KeyboardInterrupt over there is the plugin's doing: a real one is the main thread's
+        return _beside(lambda: _imported(one, (BaseException,))).result(limit)
     except TimeoutError:
         raise PluginError(
             f"plugin {one.name} cannot be used: it was still being imported after {limit:g} s"
@@ -51,12 +51,12 @@ def said(error: BaseException) -> str:
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
-def _imported(one: Known) -> ModuleType:
+def _imported(one: Known, caught: tuple[type[BaseException], ...]) -> ModuleType:
     try:
         if one.file is not None:
             return _from_file(one.module, one.file)
         return importlib.import_module(one.module)
-    except (Exception, SystemExit) as error:
+    except caught as error:
         raise PluginError(f"plugin {one.name} cannot be imported: {said(error)}") from error
 
 
