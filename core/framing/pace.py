@@ -52,13 +52,20 @@ class RoundTrip:
 
 @dataclass(slots=True)
 class Gap:
-    """Smoothed time between two frames of one burst, as a receiver sees it."""
+    """Smoothed time between two frames of one burst, as a receiver sees it.
+
+    Args:
+        smoothed: seconds; before anything was measured, a guess.
+        most: it is never longer, however slowly somebody sends.
+    """
 
     smoothed: float = 0.02
+    most: float = 2.0
 
     def measured(self, seconds: float) -> None:
         """Take the time between two frames of one burst."""
-        self.smoothed += (min(seconds, 8 * self.smoothed + 0.01) - self.smoothed) / 4
+        plausible = min(seconds, 8 * self.smoothed + 0.01, self.most)
+        self.smoothed += (plausible - self.smoothed) / 4
 
 
 @dataclass(slots=True)

@@ -58,6 +58,9 @@ MAX_PEERS = 1024
 MAX_ASKS = 4
 """How often a listener asks by itself for what is for everyone; its sender may poll no more."""
 
+MAX_CONTROLS = 64
+"""Answers and questions that wait to be sent; what comes on top is not said."""
+
 MAX_ASKED = 4096
 """Tags whose receiving is followed at once; the oldest is forgotten first."""
 
@@ -200,6 +203,7 @@ class Conversation:
         self._loss: dict[int | None, Loss] = {}
         self._outs: list[tuple[int, int, Out]] = []
         self._order = count()
+        self._controls = 0
         self._effects: list[Effect] = []
         self._timers: list[tuple[float, int]] = []
 
@@ -303,6 +307,9 @@ class Conversation:
         heapq.heappush(self._outs, (0 if out.control else 1, next(self._order), out))
 
     def _control(self, frame: Frame, to: Address | None, tag: int) -> None:
+        if self._controls >= MAX_CONTROLS:
+            return  # somebody floods us; who needs an answer asks again
+        self._controls += 1
         self._push(Out(pack(frame), to, tag, control=True, flight=False))
 
     def take(self, now: float) -> Out | None:
@@ -310,6 +317,7 @@ class Conversation:
         self._run_timers(now)
         while self._outs:
             _, _, out = heapq.heappop(self._outs)
+            self._controls -= not out.flight
             if not out.flight or out.tag in self._flights:
                 return out
         return None
@@ -374,11 +382,11 @@ class Conversation:
         tag = frame.tag
         if tag in self._flights:
             return  # our own, relayed back to us
-        missed = self.assembler.missed(tag)
+        missed = self.assembler.missed(tag, via)
         complete = self.assembler.feed(frame, via, now)
         state = self._follow(tag, peer, now)
         if complete is None:
-            self._wait_for_more(frame, state, now)
+            self._wait_for_more(frame, via, state, now)
             return
         state.ask_at = None
         if complete.again and state.verdict is not None:
@@ -400,9 +408,11 @@ class Conversation:
         state.peer, state.last = peer, now
         return state
 
-    def _wait_for_more(self, frame: Whole | Symbol, state: _Listening, now: float) -> None:
+    def _wait_for_more(
+        self, frame: Whole | Symbol, via: Via, state: _Listening, now: float
+    ) -> None:
         """Arm the timer after which we ask for what is missing of a burst."""
-        held = self.assembler.held(frame.tag)
+        held = self.assembler.held(frame.tag, via)
         if held is None or not isinstance(frame, Symbol) or not self.replies:
             return
         if held.known and held.destination not in (None, self.origin):
@@ -494,6 +504,7 @@ class Conversation:
             self._control(Hello(hello.nonce, self.origin, False), peer, hello.nonce)
         for tag, flight in self._flights.items():
             if flight.deadline is not None and flight.silences:
+                flight.silences -= 1  # this was none
                 flight.deadline = now  # somebody is there (again): do not wait any longer
                 self._arm(now, tag)
 
@@ -531,7 +542,7 @@ class Conversation:
         state.confirm_to = None if state.to_all and self.pace.shared else peer
 
     def _ask(self, tag: int, state: _Listening) -> None:
-        held = self.assembler.held(tag)
+        held = self.assembler.held(tag, Via(self.link, state.peer))
         k, number = (held.k, max(1, held.k - held.count)) if held else (0, 0)
         to = None if state.to_all and self.pace.shared else state.peer
         state.ask_at = None
