@@ -12,8 +12,10 @@ import os
 import platform
 import shutil
 import sys
+import threading
 import time
 from collections.abc import Callable, Collection, Generator, Iterator, Mapping
+from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from importlib import metadata
@@ -39,6 +41,7 @@ from .where import home_folder
 NAME = "focal-voice"
 TRIED = 0.1  # seconds of silence that each quality encodes and decodes
 LIMIT = 5.0  # seconds that trying a plugin may take
+PATIENCE = 30.0  # seconds that a plugin may take to look at what it needs
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +54,7 @@ class Patient:
         roster: the plugins that there are.
         commands: the names of focal's own commands.
         limit: seconds that trying a plugin may take.
+        patience: seconds that each plugin may take to look at what it needs.
         clock: the wall clock.
     """
 
@@ -59,6 +63,7 @@ class Patient:
     roster: Roster
     commands: Collection[str] = ()
     limit: float = LIMIT
+    patience: float = PATIENCE
     clock: Callable[[], float] = time.time
 
 
@@ -94,7 +99,10 @@ def look(patient: Patient) -> Iterator[Finding]:
     yield from _links(App(settings, plugins, folder))
     yield from checks.qualities([_tried(spec) for spec in plugins.codecs()])
     yield from checks.plugins(tried)
-    yield from plugins.doctor()
+    for one in tried:
+        if one.name in good and "focal_doctor" in one.hooks:
+            alone = Plugins(Roster({one.name: good[one.name]}))
+            yield from _asked(one.name, alone, patient.patience)
 
 
 def needed() -> list[Package]:
@@ -253,3 +261,21 @@ def _tried(spec: CodecSpec) -> Quality:
     except Exception as error:  # a plugin's bug, told as what it is: something here does not work
         return Quality(spec.name, failure=f"{type(error).__name__}: {error}")
     return Quality(spec.name)
+
+
+def _asked(name: str, plugin: Plugins, patience: float) -> list[Finding]:
+    """Return what a plugin finds; one that takes too long is left behind."""
+    answer: Future[list[Finding]] = Future()
+
+    def ask() -> None:
+        try:
+            answer.set_result(plugin.doctor())
+        except BaseException as error:
+            answer.set_exception(error)
+
+    threading.Thread(target=ask, daemon=True).start()
+    try:
+        return answer.result(patience)
+    except TimeoutError:
+        detail = f"its focal_doctor takes longer than {patience:.0f} s"
+        return [Finding(f"plugin {name}", "bad", detail, "update or remove this plugin")]

@@ -19,7 +19,14 @@ from .core.message import MAX_LIFETIME, MAX_NAME
 
 FILE = "focal.toml"
 PREFIX = "FOCAL_"
-PLAIN = ("FOCAL_HOME", "FOCAL_PLUGINS_DISABLED", "FOCAL_FAIL_AT", "FOCAL_SOAK")
+PLAIN = (
+    "FOCAL_HOME",
+    "FOCAL_PLUGINS_DISABLED",
+    "FOCAL_TRACE_PLUGINS",
+    "FOCAL_CONTRACT",
+    "FOCAL_FAIL_AT",
+    "FOCAL_SOAK",
+)
 """Variables of ours that are no settings."""
 
 Wait: TypeAlias = Literal["queued", "sent", "delivered"]

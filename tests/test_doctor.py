@@ -135,6 +135,19 @@ def test_a_plugin_that_hangs_is_given_up(tmp_path: Path) -> None:
     assert told["qualities"].state == "good"
 
 
+def test_a_plugin_that_looks_for_too_long_is_named(tmp_path: Path) -> None:
+    (tmp_path / "plugins").mkdir()
+    (tmp_path / "plugins" / "hooks.slow.py").write_text(
+        "import threading\n"
+        "from focal.plugins import hookimpl\n"
+        "@hookimpl\n"
+        "def focal_doctor():\n"
+        "    threading.Event().wait()\n"
+    )
+    told = by_name(look(replace(patient(tmp_path), patience=0.2)))
+    assert "takes longer" in told["plugin hooks.slow"].detail
+
+
 def test_each_finding_is_shown_as_soon_as_it_is_known(tmp_path: Path) -> None:
     shown: list[Finding] = []
     findings = asyncio.run(examine(patient(tmp_path), shown.append))

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import ast
+import re
 from pathlib import Path
 
 import pytest
 
 from focal.core.errors import SettingsError
-from focal.settings import Defaults, LinkSettings, Settings
+from focal.settings import PLAIN, Defaults, LinkSettings, Settings
+from tests.deadline import ROOT
+from tests.test_layers import files
 
 
 def read(tmp_path: Path, text: str = "", **environment: str) -> Settings:
@@ -156,6 +160,19 @@ def test_a_slip_in_the_environment_is_one_line_that_says_what_was_meant(
     tmp_path: Path, variable: str, said: str
 ) -> None:
     assert said in refusal(tmp_path, "links.hill.url = 'udp://a:1'", **{variable: "x"})
+
+
+def test_every_variable_that_the_code_reads_is_known() -> None:
+    sources = [path for folder in ("core", "plugins", "focal") for path in files([folder])]
+    named = {
+        node.value
+        for path in sources
+        for node in ast.walk(ast.parse((ROOT / path).read_text()))
+        if isinstance(node, ast.Constant)
+        and isinstance(node.value, str)
+        and re.fullmatch("FOCAL_[A-Z_]+[A-Z]", node.value)
+    }
+    assert named <= set(PLAIN)
 
 
 def test_a_file_that_is_no_text_is_told(tmp_path: Path) -> None:
