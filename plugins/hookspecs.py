@@ -6,7 +6,8 @@ The law of this module: a hook's name, arguments and promises stand here and now
 Three groups. *What exists*: every plugin is asked once, when something of that kind is first
 needed. *Which one*: the first plugin with an answer decides. *What passes*: every plugin sees each
 message (never each frame). Implementations are plain functions, not coroutines and not wrappers,
-and may take fewer arguments than the hook has.
+and may take fewer arguments than the hook has. A hook may gain arguments; that raises ``CONTRACT``
+by one, and who takes fewer is called as before.
 
 ``Plugins`` (manager.py) is the only caller. It asks one implementation at a time and answers for
 what happens when one fails; each docstring says how.
@@ -52,7 +53,8 @@ def focal_sources() -> list[SourceSpec]:
 
     Called once, in the thread that first needs a source, before anything is recorded. It must not
     open a device or import a heavy library: ``SourceSpec.open`` is the place for that.
-    An error becomes a PluginError that names the plugin.
+    An error is logged under the plugin's name and the plugin left out; who asks for a source of
+    its name is told the error. Two that add one name have neither.
     """
     return []
 
@@ -63,7 +65,8 @@ def focal_codecs() -> list[CodecSpec]:
 
     Called once, in the thread that first needs a codec. It must not load a model or import a
     heavy library: ``CodecSpec.load`` is the place for that.
-    An error becomes a PluginError that names the plugin; so does a name or a wire id taken twice.
+    An error is logged under the plugin's name and the plugin left out; who asks for a quality of
+    its name is told the error. Two that add one name or wire id have neither.
     """
     return []
 
@@ -74,7 +77,8 @@ def focal_transports() -> list[TransportSpec]:
 
     Called once, in the thread that first needs a link. It must not touch the network or a device
     or import a heavy library: ``Transport.open`` is the place for that.
-    An error becomes a PluginError that names the plugin; so does a scheme taken twice.
+    An error is logged under the plugin's name and the plugin left out; who asks for a scheme of
+    its name is told the error. Two that add one scheme have neither.
     """
     return []
 
@@ -85,18 +89,19 @@ def focal_sinks() -> list[SinkSpec]:
 
     Called once, in the thread that first needs a sink. It must not open a file or a device or
     import a heavy library: ``SinkSpec.open`` is the place for that.
-    An error becomes a PluginError that names the plugin; so does a name taken twice.
+    An error is logged under the plugin's name and the plugin left out; who asks for a sink of
+    its name is told the error. Two that add one name have neither.
     """
     return []
 
 
 @hookspec
 def focal_commands() -> list[Command]:
-    """Return the click commands that this plugin adds under ``focal``.
+    """Return the click command that this plugin adds under ``focal``, called as the plugin is.
 
     Called once by the command line, in the main thread and outside any event loop, when the
-    command is used or listed.
-    An error becomes a PluginError that names the plugin; so does a name taken twice.
+    command is used; ``focal --help`` lists it by the plugin's name alone.
+    An error becomes a PluginError that names the plugin.
     """
     return []
 
@@ -221,6 +226,7 @@ def focal_played(message: Message, sink: str) -> None:
     """See that a sink took a message.
 
     Called once for each message and sink, by the node in the event loop's thread: return at once.
+    Called again when somebody has the inbox play it again.
     An error is logged under the plugin's name and stops nothing.
 
     Args:
