@@ -12,7 +12,7 @@ from collections.abc import Coroutine
 from typing import Any
 
 from .draft import assumed_loss
-from .errors import FrameError, SpoolError
+from .errors import FrameError
 from .framing.pace import Pace
 from .hub import Arrival, Hub
 from .link import Limits, Link
@@ -55,7 +55,13 @@ class Carrier(ABC):
 
     @abstractmethod
     async def serve(self, link: Link) -> None:
-        """Move messages until cancelled; raises LinkLost when the link breaks."""
+        """Move messages until cancelled.
+
+        Raises, in a group:
+            LinkLost: the link broke.
+            SpoolError: the spool cannot be written. What is on its way is taken up again when
+                this is called anew: all that counts is in the spool, or comes again.
+        """
 
     @property
     def busy(self) -> bool:
@@ -89,13 +95,12 @@ class Carrier(ABC):
         self._committing.release()
 
     async def _accept(self, data: bytes, arrival: Arrival) -> bool:
+        """Commit a message; return whether it is for us and safe. Raises SpoolError: it is not."""
         try:
             return await self.hub.accept(data, arrival)
         except FrameError as error:
             self.hub.stranger(self.name, error)
-        except SpoolError as error:
-            self.hub.trouble(self.name, f"not accepted, and so not confirmed: {error}")
-        return False
+            return False
 
 
 def pace_of(limits: Limits, hub: Hub) -> Pace:

@@ -11,7 +11,7 @@ import math
 
 from .carrier import WINDOW, Carrier
 from .envelope import Envelope
-from .errors import FrameError, PacketTooBig, SpoolError
+from .errors import FrameError, PacketTooBig, Withdrawn
 from .events import State
 from .hub import Arrival, Hub
 from .link import Accepted, Heard, Link, Packet, Refused
@@ -136,8 +136,8 @@ class MessageCarrier(Carrier):
             await self.hub.desk.do(
                 lambda: outbox.burst(leg.id, self.key, attempts=leg.attempts + 1, next_index=1)
             )
-        except SpoolError:
-            return  # it was dropped meanwhile
+        except Withdrawn:
+            return
         self.hub.runtime.mark("burst-recorded")
         await self.hub.progress(leg.id, self.key, State.ON_AIR)
         self._flying.add(leg.id)

@@ -7,12 +7,14 @@ keeps nothing (the spool does).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 from .carrier import GIVE_UP, WINDOW, Carrier, pace_of
 from .draft import BLIND_LOSS, blind_parity, padded_size
-from .errors import FrameError, PacketTooBig, SpoolError, TooLong
+from .errors import FrameError, PacketTooBig, SpoolError, TooLong, Withdrawn
 from .events import State
 from .framing import frame as frames
 from .framing.frame import Verdict
@@ -135,18 +137,25 @@ class DatagramCarrier(Carrier):
     async def _on(self, effect: Effect, packet: Packet | None) -> None:
         match effect:
             case Arrived():
-                await self._spawn(self._commit(effect, packet))
+                await self._spawn(self._if_spooled(self._commit(effect, packet)))
             case Confirmed():
                 await self._spawn(self._confirmed(effect))
             case GaveUp(tag):
                 await self._spawn(self._gave_up(tag))
             case Asked():
-                await self._spawn(self._asked_for(effect))
+                await self._spawn(self._if_spooled(self._asked_for(effect)))
             case Met(origin, peer):
-                await self._spawn(self._met(origin, peer))
+                await self._spawn(self._if_spooled(self._met(origin, peer)))
             case Greeted(nonce, origin):
                 if (address := self._nonces.pop(nonce, None)) is not None:
-                    await self._spawn(self._met(origin, address))
+                    await self._spawn(self._if_spooled(self._met(origin, address)))
+
+    async def _if_spooled(self, answer: Coroutine[Any, Any, None]) -> None:
+        """Answer what was heard if the spool lets us; if not, whoever said it will say it again."""
+        try:
+            await answer
+        except SpoolError as error:
+            self.hub.trouble(self.name, f"what arrives is not accepted, nor confirmed: {error}")
 
     async def _commit(self, arrived: Arrived, packet: Packet | None) -> None:
         complete = arrived.complete
@@ -190,15 +199,16 @@ class DatagramCarrier(Carrier):
         await self.hub.desk.do(lambda: spool.peers.learn(origin, self.key, peer, None, at))
         if peer not in self._asked:
             return
-        del self._asked[peer]
         for leg in await self.hub.desk.do(lambda: spool.outbox.waiting(self.key)):
             if leg.wants_destination and leg.to == peer:
                 await self._address(leg, origin)
+        self._asked.pop(peer, None)
         self.wake()
 
     async def _address(self, leg: Leg, origin: int) -> None:
         message = Message.from_bytes(leg.message).addressed_to(origin).to_bytes()
-        await self.hub.desk.do(lambda: self.hub.desk.spool.outbox.rewrite(leg.id, message))
+        with suppress(Withdrawn):  # dropped meanwhile, or another link was faster
+            await self.hub.desk.do(lambda: self.hub.desk.spool.outbox.rewrite(leg.id, message))
 
     async def _confirmed(self, effect: Confirmed) -> None:
         sending = self._sending.pop(effect.tag, None)
@@ -363,7 +373,7 @@ class DatagramCarrier(Carrier):
             await self.hub.desk.do(
                 lambda: outbox.burst(leg.id, self.key, attempts=sending.attempts, next_index=index)
             )
-        except SpoolError as error:
+        except Withdrawn as error:
             self.hub.trouble(self.name, error)
             self.drop(leg.id, tag)
             return False

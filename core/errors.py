@@ -14,12 +14,13 @@
     ├── SourceError                no audio: no such file, not audio, empty, no microphone
     ├── SinkError                  a message could not be written or played
     ├── SpoolError                 the outbox or inbox: disk full, read-only, of a newer version
+    │   └── Withdrawn              a message is not to be sent: dropped, ended, not addressed
     ├── PluginError                a plugin cannot be loaded or breaks its contract
     ├── SettingsError              the configuration or the command line asks for what cannot be
     └── TooLong                    a message that the wire or the link cannot carry
 
-``LinkLost`` is the only one that a node retries. Everything that is not a ``FocalError`` is a bug
-and keeps its traceback.
+After a ``LinkLost`` or a ``SpoolError`` a node at work tells of it, waits and tries again.
+Everything that is not a ``FocalError`` is a bug and keeps its traceback.
 """
 
 
@@ -74,6 +75,10 @@ class SinkError(FocalError):
 
 class SpoolError(FocalError):
     """The outbox or inbox cannot be used: disk full, read-only, of a newer version."""
+
+
+class Withdrawn(SpoolError):
+    """A message is not to be sent: it was dropped, it has ended, or it has no destination yet."""
 
 
 class PluginError(FocalError):

@@ -33,6 +33,10 @@ logger = logging.getLogger("focal.node")
 BACKLOG = 10_000
 """Events kept for a subscriber that does not read; beyond, the oldest go."""
 
+SAME_TROUBLE = 30.0
+MAX_TROUBLES = 100
+"""Seconds for which a trouble that was told of is not told of again; as many at most meanwhile."""
+
 
 class Hooks(Protocol):
     """How plugins see what passes; none of these raises."""
@@ -117,6 +121,7 @@ class Hub:
     assembler: Assembler = field(default_factory=Assembler)
     subscribers: list[Subscription] = field(default_factory=lambda: [])
     strangers: int = 0
+    _troubles: dict[tuple[str, str], float] = field(default_factory=lambda: {})
 
     @property
     def origin(self) -> int:
@@ -143,8 +148,13 @@ class Hub:
                 subscription.mailbox.put(event)
 
     def trouble(self, where: str, what: object) -> None:
-        """Tell of something that stops nothing else."""
-        self.publish(Trouble(where, str(what), self.runtime.unix()))
+        """Tell of something that stops nothing else; of the same again only after a while."""
+        now, trouble = self.runtime.now(), (where, str(what))
+        lately = {known: at for known, at in self._troubles.items() if now < at + SAME_TROUBLE}
+        if trouble not in lately and len(lately) < MAX_TROUBLES:
+            self.publish(Trouble(*trouble, self.runtime.unix()))
+            lately[trouble] = now
+        self._troubles = lately
 
     def stranger(self, link: str, error: FrameError) -> None:
         """Count bytes that are not ours; they are nobody's failure, so they are only logged."""

@@ -26,7 +26,7 @@ from .custody import MessageCarrier
 from .datagrams import DatagramCarrier
 from .desk import Desk
 from .draft import Draft, messages_of
-from .errors import LinkClosed, LinkLost, SettingsError, TransportUnavailable
+from .errors import LinkClosed, LinkLost, SettingsError, SpoolError, TransportUnavailable
 from .events import LinkState, Progress, State
 from .hub import Arrival, Hooks, Hub, NoHooks, Subscription
 from .inbox import Delivered
@@ -41,7 +41,8 @@ from .turns import Turns
 
 FIRST_PAUSE = 1.0
 LONGEST_PAUSE = 60.0
-"""Seconds between attempts to open a link again: doubled each time, with jitter."""
+"""Seconds between attempts to open a link again: doubled each time, with jitter, until it holds for
+longer than the longest."""
 
 PURGE_EVERY = 3600.0
 
@@ -92,6 +93,7 @@ class Node:
         self._tasks: list[asyncio.Task[None]] = []
         self._carriers: dict[str, Carrier] = {}
         self._group: asyncio.TaskGroup
+        self._closing = False
         self._hub = Hub(
             desk=Desk(spool, runtime),
             runtime=runtime,
@@ -147,6 +149,7 @@ class Node:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self._closing = True
         for task in self._tasks:
             task.cancel()
         try:
@@ -178,11 +181,10 @@ class Node:
         """Keep a link open and served; opened in one task, as contexts want it."""
         pause = FIRST_PAUSE
         while True:
-            reason = None
+            reason, began = None, self._runtime.now()
             try:
                 async with transport.open(self._context(name)) as link:
                     carrier = self._carrier(name, transport.key, link)
-                    pause = FIRST_PAUSE
                     if not opened.done():
                         opened.set_result(None)
                     self._tell(name, True, None)
@@ -194,7 +196,11 @@ class Node:
                 reason = str(error)
             except BaseExceptionGroup as group:
                 reason = _why_lost(group)
+                if self._closing:  # a group that fails while it is cancelled only tells why
+                    return
             self._tell(name, False, reason)
+            if self._runtime.now() - began > LONGEST_PAUSE:
+                pause = FIRST_PAUSE
             await self._runtime.sleep(pause * self._hub.random.uniform(0.5, 1.0))
             pause = min(2 * pause, LONGEST_PAUSE)
 
@@ -296,19 +302,28 @@ class Node:
 
     async def _keep_house(self) -> None:
         """End what has outlived its lifetime, and forget what is old."""
-        outbox, purged = self._spool.outbox, -PURGE_EVERY
+        purge_at = self._runtime.now()
         while True:
-            unix = self._runtime.unix()
-            for leg in await self._hub.desk.do(lambda: outbox.expire(self._runtime.unix())):
-                at, reason = self._runtime.unix(), leg.reason
-                self._hub.publish(Progress(leg.state, leg.id, leg.name, None, at, reason))
-                self._give_up(leg.name, leg.id, check_of(leg.message))
-            if self._runtime.now() - purged >= PURGE_EVERY:
-                purged = self._runtime.now()
-                await self._hub.desk.do(lambda: self._spool.purge(self._runtime.unix()))
-            due = await self._hub.desk.do(outbox.next_expiry)
-            left = HOUSEKEEPING if due is None else due - unix
-            await self._runtime.sleep(min(HOUSEKEEPING, max(0.05, left)))
+            left = HOUSEKEEPING
+            try:
+                left = await self._expire()
+                if self._runtime.now() >= purge_at:
+                    await self._hub.desk.do(lambda: self._spool.purge(self._runtime.unix()))
+                    purge_at = self._runtime.now() + PURGE_EVERY
+            except SpoolError as error:
+                self._hub.trouble("housekeeping", error)
+            await self._runtime.sleep(left)
+
+    async def _expire(self) -> float:
+        """End what has outlived its lifetime; return when to look again, in seconds."""
+        outbox = self._spool.outbox
+        for leg in await self._hub.desk.do(lambda: outbox.expire(self._runtime.unix())):
+            at, reason = self._runtime.unix(), leg.reason
+            self._hub.publish(Progress(leg.state, leg.id, leg.name, None, at, reason))
+            self._give_up(leg.name, leg.id, check_of(leg.message))
+        due = await self._hub.desk.do(outbox.next_expiry)
+        left = HOUSEKEEPING if due is None else due - self._runtime.unix()
+        return min(HOUSEKEEPING, max(0.05, left))
 
     def _give_up(self, name: str, id: MessageId, tag: int) -> None:
         if name in self._carriers:
@@ -353,8 +368,8 @@ def _safe(name: str) -> str:
 
 
 def _why_lost(group: BaseExceptionGroup[BaseException]) -> str:
-    """Return why a link was lost; raise whatever else its tasks ended with."""
-    lost, rest = group.split((LinkLost, LinkClosed))
+    """Return why a link cannot go on; raise whatever else its tasks ended with."""
+    lost, rest = group.split((LinkLost, LinkClosed, SpoolError))
     if rest is not None:
         raise rest
     error: BaseException | None = lost

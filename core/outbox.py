@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from .database import Database, Row, id_from, number_of
-from .errors import FrameError, SpoolError
+from .errors import FrameError, SpoolError, Withdrawn
 from .events import Progress, State
 from .journal import Journal
 from .leg import Leg as Leg
@@ -138,7 +138,7 @@ class Outbox:
         """Write down that a burst begins, before it does.
 
         Raises:
-            SpoolError: it must not begin: the leg is finished or was dropped, or the message
+            Withdrawn: it must not begin: the leg is finished or was dropped, or the message
                 still wants its destination.
         """
         with self._db.transaction():
@@ -149,7 +149,7 @@ class Outbox:
                 *(attempts, next_index, number_of(id), link),
             )
             if not touched:
-                raise SpoolError(f"message {id} is not to be sent on {link} any more, or not yet")
+                raise Withdrawn(f"message {id} is not to be sent on {link} any more, or not yet")
 
     def progress(
         self,
@@ -203,14 +203,14 @@ class Outbox:
 
         Raises:
             FrameError: these are not the bytes of a message.
-            SpoolError: some of it went out already, or it is not here.
+            Withdrawn: some of it went out already, or it is not here.
             ValueError: the bytes have another id.
         """
         if _number_in(message) != number_of(id):
             raise ValueError(f"these are not the bytes of message {id}")
         with self._db.transaction():
             if any(leg.sent for leg in self._must_find(id)):
-                raise SpoolError(f"message {id} has gone out already; its bytes cannot change")
+                raise Withdrawn(f"message {id} has gone out already; its bytes cannot change")
             self._db.run(
                 "UPDATE outbox SET message = ?, wants_destination = 0 WHERE id = ?",
                 *(message, number_of(id)),
@@ -356,7 +356,7 @@ class Outbox:
     def _must_find(self, id: MessageId) -> list[Leg]:
         legs = self.find(id)
         if not legs:
-            raise SpoolError(f"no message {id} in the outbox")
+            raise Withdrawn(f"no message {id} in the outbox")
         return legs
 
     def _brief(self, id: MessageId) -> list[Row]:

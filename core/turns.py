@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
-from .errors import CodecError, SinkError
+from .errors import CodecError, SinkError, SpoolError
 from .events import Received
 from .hub import Arrival, Hub
 from .inbox import Delivered, Entry, Turn, TurnState
@@ -25,6 +25,11 @@ if TYPE_CHECKING:
     from .audio import Clip
 
 BATCH = 16
+
+FIRST_PAUSE = 1.0
+LONGEST_PAUSE = 60.0
+"""Seconds until a sink is served again when the spool could not be written: doubled each time."""
+
 _Key: TypeAlias = tuple[MessageId, int]
 
 
@@ -85,10 +90,6 @@ class Turns:
 
     async def run(self) -> None:
         """Serve every sink until cancelled."""
-        speaking = [sink.key for sink in self.sinks if sink.speaks]
-        inbox = self.hub.desk.spool.inbox
-        for turn in await self.hub.desk.do(lambda: inbox.cut_off(speaking)):
-            self.hub.trouble(turn.sink, f"message {turn.id} was cut off; `focal inbox play` has it")
         async with asyncio.TaskGroup() as group:
             for sink in self.sinks:
                 group.create_task(self._serve(sink), name=f"sink {sink.key}")
@@ -122,14 +123,31 @@ class Turns:
         return bool(self._writing)
 
     async def _serve(self, sink: Sink) -> None:
-        wake, inbox = self._wake[sink.key], self.hub.desk.spool.inbox
+        work, pause = self._tell_cut_off if sink.speaks else self._take_turns, FIRST_PAUSE
         while True:
-            wake.clear()
-            turns = await self.hub.desk.do(lambda: inbox.turns([sink.key], limit=BATCH))
-            for turn in turns:
-                await self._take_turn(sink, turn)
-            if not turns:
-                await wake.wait()
+            try:
+                await work(sink)
+                work, pause = self._take_turns, FIRST_PAUSE
+            except SpoolError as error:  # what a sink has written, it finds when it comes again
+                self.hub.trouble(sink.key, error)
+                await self.hub.runtime.sleep(pause)
+                pause = min(2 * pause, LONGEST_PAUSE)
+
+    async def _tell_cut_off(self, sink: Sink) -> None:
+        """Tell of what the end of a former process cut off; it is not spoken again."""
+        inbox = self.hub.desk.spool.inbox
+        for turn in await self.hub.desk.do(lambda: inbox.cut_off([sink.key])):
+            self.hub.trouble(turn.sink, f"message {turn.id} was cut off; `focal inbox play` has it")
+
+    async def _take_turns(self, sink: Sink) -> None:
+        """Give a sink what is pending; where nothing is, wait for it."""
+        wake, inbox = self._wake[sink.key], self.hub.desk.spool.inbox
+        wake.clear()
+        turns = await self.hub.desk.do(lambda: inbox.turns([sink.key], limit=BATCH))
+        for turn in turns:
+            await self._take_turn(sink, turn)
+        if not turns:
+            await wake.wait()
 
     async def _take_turn(self, sink: Sink, turn: Turn) -> None:
         inbox, mark = self.hub.desk.spool.inbox, self.hub.runtime.mark

@@ -12,10 +12,10 @@ import logging
 import math
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from .core.errors import FocalError
+from .core.errors import FocalError, SpoolError
 from .core.events import LinkState, NodeEvent, Received, Trouble
 from .core.message import Message
 from .serving import Lookout, make_node, real_time
@@ -32,6 +32,9 @@ LINGER = 1.0
 
 LOOK_EVERY = 0.1
 """Seconds between two looks at what other processes of this home have committed."""
+
+LOOK_AGAIN = 10.0
+"""Seconds until the next look when the spool could not be written."""
 
 _log = logging.getLogger("focal.listen")
 
@@ -112,6 +115,7 @@ class _Ear:
     tell: Callable[[Received], None]
     say: Callable[[str], None]
     sinks: Sequence[Sink]
+    down: set[str] = field(default_factory=set[str])
 
     async def hear(self, events: AsyncIterator[NodeEvent]) -> None:
         """Pass on what the node tells, until enough messages came."""
@@ -121,12 +125,20 @@ class _Ear:
                     self._came(event)
                     if self.left <= 0:
                         return
-                case LinkState(link, False, _, reason):
-                    self.say(f"{link} is down: {reason}; trying again")
+                case LinkState(link, up, _, reason):
+                    self._link(link, up, reason)
                 case Trouble(where, what):
                     self.say(f"{where}: {what}")
                 case _:
                     _log.info("%s", event)
+
+    def _link(self, link: str, up: bool, reason: str | None) -> None:
+        if not up:
+            self.down.add(link)
+            self.say(f"{link} is down: {reason}; trying again")
+        elif link in self.down:
+            self.down.remove(link)
+            self.say(f"{link} is up again")
 
     async def read(self, lookout: Lookout, spool: Spool, mark: int) -> None:
         """Look for what other processes commit: to send on our links, or received on theirs."""
@@ -134,13 +146,17 @@ class _Ear:
         def read() -> None:
             nonlocal mark
             for entry in spool.inbox.entries_after(mark):
-                mark = entry.row
                 if entry.link not in lookout.ours:
                     self._theirs(entry, spool)
+                mark = entry.row
 
         while self.left > 0:
             await asyncio.sleep(LOOK_EVERY)
-            lookout.look(read)
+            try:
+                lookout.look(read)
+            except SpoolError as error:
+                self.say(f"what others received: {error}")
+                await asyncio.sleep(LOOK_AGAIN)
 
     def _theirs(self, entry: Entry, spool: Spool) -> None:
         """Another process received a message: our sinks have it too."""

@@ -58,14 +58,17 @@ class Lookout:
         """Look once; it is cheap.
 
         Args:
-            read: reads what was committed, if anything was. When a link is left to us, it is
-                called before that opens here, so that whatever it finds is its last owner's.
+            read: reads what was committed, if anything was; if it fails, all is looked at again.
+                When a link is left to us, it is called before that opens here, so that whatever
+                it finds is its last owner's.
         """
-        left, changes = self._owned.take(), self._spool.changes()
+        changes = self._spool.changes()
+        self._owned.take()
+        left = [name for name in self._owned.names if name not in self.ours]
         if left or changes != self._changes:
-            self._changes = changes
             if read is not None:
                 read()
+            self._changes = changes
             self._node.look()
         for name in left:
             self._node.take(name)
