@@ -100,7 +100,11 @@ async def send(
             return
         say(f"waiting until it is {wait}")
         events = _journal(journal, mark, Lookout(node, journal, owned))
-        await _follow(events, watch, order.timeout or draft.lifetime, tell)
+        try:
+            await _follow(events, watch, order.timeout or draft.lifetime, tell)
+        except asyncio.CancelledError:
+            say(_left(watch))
+            raise
         await node.settle(LINGER + 10 * max(map(_airtime, node.limits.values()), default=0.0))
 
 
@@ -204,6 +208,12 @@ def _too_late(watch: Watch, seconds: float) -> str:
         f"message {id}{others} not {watch.wait} within {seconds:g} s, so its state is unknown: "
         f"it stays in the outbox (focal outbox show {id})"
     )
+
+
+def _left(watch: Watch) -> str:
+    id, *more = watch.missing()
+    which = f"message {id} and {len(more)} more stay" if more else f"message {id} stays"
+    return f"{which} in the outbox, to go out when this home next sends or listens there"
 
 
 async def _journal(spool: Spool, mark: int, lookout: Lookout) -> AsyncIterator[Progress]:

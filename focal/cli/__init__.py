@@ -12,6 +12,6 @@ def main() -> None:
     """Run the command that ``sys.argv`` says, and leave with its exit code."""
     import sys
 
-    from ._run import run
+    from ._run import leave, run
 
-    sys.exit(run(sys.argv[1:]))
+    leave(run(sys.argv[1:]))

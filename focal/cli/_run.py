@@ -1,7 +1,8 @@
 """The one bridge between commands and the process: event loop, signals, errors, exit codes.
 
-The law of this module: 0 done, 1 failed, 2 wrong usage, 130 interrupted; every failure that a user
-can understand is one line on stderr; whatever else is raised is a bug and keeps its traceback.
+The law of this module: 0 done, 1 failed, 2 wrong usage, 130 interrupted, 143 terminated; every
+failure that a user can understand is one line on stderr; whatever else is raised is a bug and keeps
+its traceback.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Coroutine, Sequence
-from typing import Any, TypeVar, cast
+from typing import Any, NoReturn, TypeVar, cast
 
 import click
 
@@ -17,11 +18,29 @@ from ..core.errors import FocalError, SettingsError
 
 T = TypeVar("T")
 
-DONE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
+DONE, FAILED, USAGE, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
 
 
 class Interrupted(BaseException):
-    """SIGINT or SIGTERM came, and everything that was open has been closed."""
+    """SIGINT or SIGTERM came, and everything that was open has been closed; ``code`` says which."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.code = 128 + number
+
+
+def leave(code: int) -> NoReturn:
+    """End the process with an exit code.
+
+    One that was terminated ends by SIGTERM after all, now that everything is closed: so shells say
+    143, and who supervises it (systemd, Docker) knows that it did as it was told.
+    """
+    if code == TERMINATED and os.name == "posix":
+        import signal
+
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGTERM)
+    sys.exit(code)
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -31,7 +50,9 @@ def run(arguments: Sequence[str]) -> int:
     try:
         focal.main(list(arguments), prog_name="focal", standalone_mode=False)
         sys.stdout.flush()
-    except (Interrupted, KeyboardInterrupt, click.Abort):
+    except Interrupted as interrupted:
+        return interrupted.code
+    except (KeyboardInterrupt, click.Abort):
         return INTERRUPTED
     except BrokenPipeError:
         return _gone()
@@ -115,5 +136,5 @@ async def _with_signals(main: Coroutine[Any, Any, T]) -> T:
         return await task
     except asyncio.CancelledError:
         if came:
-            raise Interrupted from None
+            raise Interrupted(came[0]) from None
         raise

@@ -73,13 +73,17 @@ def test_no_command_shows_the_help(focal: Focal) -> None:
     assert "Commands:" in done.out + done.err
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_a_listener_in_order(tmp_path: Path, number: signal.Signals) -> None:
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, -signal.SIGTERM)]
+)
+def test_a_signal_ends_a_listener_in_order(
+    tmp_path: Path, number: signal.Signals, code: int
+) -> None:
     listen = process("listen", "--home", str(tmp_path / "home"), "--via", "udp://127.0.0.1:9")
     with running(listen, Deadline()) as listener:
         listener.line("listening on udp://127.0.0.1:9", "err")
         listener.signal(number)
-        assert listener.wait() == 130
+        assert listener.wait() == code
         assert "Traceback" not in listener.story()
 
 

@@ -158,9 +158,9 @@ class Pair:
     def queue(self, *said: Said) -> None:
         """Put messages into the outbox of a, as ``focal send --wait queued`` does."""
         for what in said:
-            flags = {"via": tuple(self.near), "quality": what.quality, "wait": "queued"}
             order = Order(text=what.text) if what.text else Order(str(self.recording(what)))
-            app = App.start(self.a, {}, **flags)
+            via, quality = tuple(self.near), what.quality
+            app = App.start(self.a, {}, via=via, quality=quality, wait="queued")
             asyncio.run(send(app, order, lambda event: None, lambda line: None))
 
     def recording(self, what: Said) -> Path:
