@@ -121,14 +121,25 @@ class MessageCarrier(Carrier):
                 await self._wait(None if due == math.inf else due - now)
 
     async def _fill(self) -> None:
-        outbox = self.hub.desk.spool.outbox
-        for leg in await self.hub.desk.do(lambda: outbox.waiting(self.key)):
-            waits = leg.id in self._flying or leg.id in self._later
-            if waits or leg.wants_destination or leg.state in (State.SENT, State.HEARD):
-                continue
-            if len(self._flying) >= WINDOW:
-                return
+        """Give messages of the outbox to the link until its window is full."""
+        waiting, unaddressed = await self.hub.desk.do(self._waiting)
+        # Told apart before anything else is awaited: what ends meanwhile would look unsent.
+        new = [leg for leg in waiting if leg.id not in self._flying and leg.id not in self._later]
+        for leg in new[: WINDOW - len(self._flying)]:
             await self._send(leg)
+        for leg in unaddressed:
+            if leg.reason is None:
+                reason = f"who {leg.to} is, is not known yet"
+                await self.hub.progress(leg.id, self.key, State.QUEUED, reason=reason)
+
+    def _waiting(self) -> tuple[list[Leg], list[Leg]]:
+        """Return legs to send, and legs whose destination is not known; part of a transaction."""
+        outbox = self.hub.desk.spool.outbox
+        limit = WINDOW + len(self._flying) + len(self._later)
+        return (
+            outbox.waiting(self.key, limit=limit, wants_destination=False, unsent=True),
+            outbox.waiting(self.key, limit=WINDOW, wants_destination=True),
+        )
 
     async def _send(self, leg: Leg) -> None:
         outbox = self.hub.desk.spool.outbox

@@ -107,16 +107,26 @@ class Outbox:
                 )
 
     def waiting(
-        self, link: str, *, limit: int = -1, wants_destination: bool | None = None
+        self,
+        link: str,
+        *,
+        limit: int = -1,
+        wants_destination: bool | None = None,
+        unsent: bool = False,
     ) -> list[Leg]:
-        """Return the unfinished legs of a link (its key) in sending order, at most ``limit``.
+        """Return the unfinished legs of a link (its key) in sending order.
 
-        ``wants_destination``: only those that still do, or only those that do not.
+        Args:
+            link: its key.
+            limit: at most so many; -1 is all.
+            wants_destination: only those that still do, or only those that do not.
+            unsent: only those that the link has not accepted yet.
         """
         return self._legs(
             "WHERE link = ?1 AND done = 0 AND (?2 IS NULL OR wants_destination = ?2)"
-            " ORDER BY priority DESC, queued_at, id LIMIT ?3",
-            *(link, wants_destination, limit),
+            " AND NOT (?3 AND state IN ('sent', 'heard'))"
+            " ORDER BY priority DESC, queued_at, id LIMIT ?4",
+            *(link, wants_destination, unsent, limit),
         )
 
     def find(self, id: MessageId) -> list[Leg]:
