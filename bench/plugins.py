@@ -1,4 +1,4 @@
-"""What installed plugins cost a command that needs none of them: ``focal --help`` with 50 and with 0.
+"""What installed plugins cost a command that needs none: ``focal --help`` with 50 and with 0.
 
 Each plugin is a folder of metadata on the search path, as an installer leaves it. The runs take
 turns, so that a busy machine hits both alike.
