@@ -28,6 +28,10 @@ SENDERS = 2
 """Processes that send at once: one has the link, the others hand over to it."""
 
 
+BEFORE = 5
+"""Messages of each kind that wait in the outbox when a round begins."""
+
+
 class Storm:
     """One round: processes that come and go.
 
@@ -42,6 +46,7 @@ class Storm:
         self._chance = chance
         self._stack = stack
         self._senders: list[Process] = []
+        self._pair.queue(*EVERYTHING * BEFORE)
         self._listener = self._listen()
 
     def rage(self, seconds: float) -> None:
