@@ -238,11 +238,6 @@ class Assembler:
         found = [p for p in self._partials.get(tag, {}).values() if p.open]
         return _held(max(found, key=lambda p: p.mask.bit_count())) if found else None
 
-    def missed(self, tag: int, via: Via | None = None) -> int:
-        """Return how many symbols below the highest one held are missing."""
-        held = self.held(tag, via)
-        return max(0, held.highest + 1 - held.count) if held else 0
-
     def held_by(self, via: Via) -> int:
         """Return how many bytes are held for one peer; at most ``per_peer``."""
         peer = self._peers.get(via)

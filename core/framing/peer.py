@@ -382,7 +382,7 @@ class Conversation:
         tag = frame.tag
         if tag in self._flights:
             return  # our own, relayed back to us
-        missed = self.assembler.missed(tag, via)
+        missed = self._missed(frame, via)
         complete = self.assembler.feed(frame, via, now)
         state = self._follow(tag, peer, now)
         if complete is None:
@@ -395,6 +395,14 @@ class Conversation:
         if not complete.again:
             state.missed = missed
         effects.append(Arrived(complete))
+
+    def _missed(self, frame: Whole | Symbol, via: Via) -> int:
+        """Return how many symbols below the highest one heard are missing, with this one heard."""
+        if isinstance(frame, Whole):
+            return 0
+        held = self.assembler.held(frame.tag, via)
+        count, highest = (held.count, held.highest) if held else (0, 0)
+        return max(0, max(highest, frame.index) - count)
 
     def _follow(self, tag: int, peer: Address | None, now: float) -> _Listening:
         state = self._listening.pop(tag, None)

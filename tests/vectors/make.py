@@ -297,9 +297,9 @@ def refused() -> list[Vector]:
         {"as": "envelope", "why": "version 2", "bytes": "81a17602"},
         {"as": "envelope", "why": "no message", "bytes": "84a17601a16dc40100a16800a17290"},
         {"as": "envelope", "why": "hops 8", "bytes": Envelope(good, 8).to_bytes().hex()},
-        {"as": "tokens", "why": "no last segment", "bytes": "0000010008"},
-        {"as": "tokens", "why": "filling not zero", "bytes": "800009"},
-        {"as": "tokens", "why": "no tokens", "bytes": "80"},
+        {"as": "tokens", "bits": 13, "why": "no last segment", "bytes": "0000010008"},
+        {"as": "tokens", "bits": 13, "why": "filling not zero", "bytes": "800009"},
+        {"as": "tokens", "bits": 13, "why": "no tokens", "bytes": "80"},
     ]
 
 

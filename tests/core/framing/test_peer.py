@@ -244,6 +244,30 @@ def test_a_sender_that_was_restarted_polls_and_does_not_start_again() -> None:
     assert air.sent == before + 2
 
 
+@pytest.mark.parametrize(
+    ("order", "missed"),
+    [
+        ([0, 1, 2, 3, 4], 0),
+        ([1, 2, 3, 5, 6], 2),
+        ([4, 3, 2, 1, 0], 0),
+        ([6, 1, 3, 5, 2], 2),
+        ([9, 8, 7, 6, 5], 5),
+        ([2, 2, 2, 5, 0, 1, 3], 1),
+    ],
+)
+def test_a_confirm_says_how_many_symbols_were_missed(order: list[int], missed: int) -> None:
+    air = Air(seed=1)
+    a, b = Node(air, 1), Node(air, 2)
+    message = Message(MessageId(1, 1), Kind.DATA, bytes(900), destination=2).to_bytes()
+    splitter = Splitter.of(message, 231)
+    assert splitter.cut.k == 5
+    for data in splitter.frames(order):
+        b.hear(data, a.name)
+    air.run(1)
+    confirms = [frame for frame in a.heard_frames if isinstance(frame, frames.Confirm)]
+    assert [confirm.missed for confirm in confirms] == [missed]
+
+
 def test_loss_is_measured_from_what_receivers_tell() -> None:
     air = Air(seed=4, loss=0.3)
     a, b = Node(air, 1), Node(air, 2)
