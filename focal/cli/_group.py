@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from ._out import put
 from ._shell import Shell
 
 _FOLDER: dict[str, Any] = {
@@ -23,7 +24,12 @@ def common_options() -> list[click.Parameter]:
     return [
         _kept("--home", **_FOLDER, help="This node's folder. [env: FOCAL_HOME]"),
         _kept("--json", is_flag=True, help="One JSON object an event on stdout."),
-        _kept("--log", type=click.Choice(["text", "json"]), help="How stderr is written."),
+        _kept(
+            "--log",
+            type=click.Choice(["text", "json"]),
+            is_eager=True,
+            help="How stderr is written.",
+        ),
         _kept("-v", "--verbose", count=True, help="Say more on stderr; -vv: everything."),
     ]
 
@@ -37,7 +43,23 @@ def _keep(context: click.Context, option: click.Parameter, value: Any) -> None:
         setattr(context.ensure_object(Shell), option.name, value)
 
 
-class Command(click.Command):
+class _Helpful(click.Command):
+    """Has help that is written as results are, so that what cannot be written is told alike."""
+
+    def get_help_option(self, ctx: click.Context) -> click.Option | None:
+        """Return --help."""
+        if option := super().get_help_option(ctx):
+            option.callback = _tell_help
+        return option
+
+
+def _tell_help(context: click.Context, _: click.Parameter, wanted: bool) -> None:
+    if wanted and not context.resilient_parsing:
+        put(context.get_help())
+        context.exit()
+
+
+class Command(_Helpful):
     """A command of focal's."""
 
     def __init__(self, *args: Any, **attributes: Any) -> None:
@@ -50,7 +72,7 @@ class Command(click.Command):
         return super().invoke(ctx)
 
 
-class Group(click.Group):
+class Group(_Helpful, click.Group):
     """A group whose commands are imported when they are wanted.
 
     Args:
@@ -143,7 +165,7 @@ def _tell_version(context: click.Context, _: click.Parameter, wanted: bool) -> N
     if wanted and not context.resilient_parsing:
         from .. import __version__
 
-        click.echo(f"focal {__version__}")
+        put(f"focal {__version__}")
         context.exit()
 
 

@@ -1,8 +1,8 @@
 """The one bridge between commands and the process: event loop, signals, errors, exit codes.
 
-The law of this module: 0 done, 1 failed, 2 wrong usage, 130 interrupted, 143 terminated; every
-failure that a user can understand is one line on stderr; whatever else is raised is a bug and keeps
-its traceback.
+The law of this module: 0 done, 1 failed, 2 wrong usage, 130 interrupted, 141 the reader of stdout
+went away, 143 terminated; every failure that a user can understand is one line on stderr; whatever
+else is raised is a bug and keeps its traceback.
 """
 
 from __future__ import annotations
@@ -15,10 +15,12 @@ from typing import Any, NoReturn, TypeVar, cast
 import click
 
 from ..core.errors import FocalError, SettingsError
+from ._out import ReaderGone, Unwritten, flush
+from ._shell import Shell
 
 T = TypeVar("T")
 
-DONE, FAILED, USAGE, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
+DONE, FAILED, USAGE, INTERRUPTED, READER_GONE, TERMINATED = 0, 1, 2, 130, 141, 143
 
 
 class Interrupted(BaseException):
@@ -33,13 +35,14 @@ def leave(code: int) -> NoReturn:
     """End the process with an exit code.
 
     One that was terminated ends by SIGTERM after all, now that everything is closed: so shells say
-    143, and who supervises it (systemd, Docker) knows that it did as it was told.
+    143, and who supervises it (systemd, Docker) knows that it did as it was told. One whose output
+    nobody reads ends by SIGPIPE, as ``head`` and shells expect.
     """
-    if code == TERMINATED and os.name == "posix":
+    if code in (TERMINATED, READER_GONE) and os.name == "posix":
         import signal
 
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        os.kill(os.getpid(), signal.SIGTERM)
+        signal.signal(code - 128, signal.SIG_DFL)
+        os.kill(os.getpid(), code - 128)
     sys.exit(code)
 
 
@@ -47,29 +50,48 @@ def run(arguments: Sequence[str]) -> int:
     """Run a command line and return its exit code."""
     from ._group import focal
 
+    shell = Shell()
+    if (
+        sys.stdout is None
+    ):  # started without one: the first file that is opened would be in its place
+        say(shell, "standard output is closed: send it somewhere (> /dev/null)")
+        return FAILED
     try:
-        focal.main(list(arguments), prog_name="focal", standalone_mode=False)
-        sys.stdout.flush()
+        focal.main(list(arguments), prog_name="focal", standalone_mode=False, obj=shell)
+        flush()
     except Interrupted as interrupted:
         return interrupted.code
     except (KeyboardInterrupt, click.Abort):
         return INTERRUPTED
-    except BrokenPipeError:
-        return _gone()
+    except SystemExit as ended:  # click's own answer to a pipe that nobody reads
+        if not isinstance(ended.__context__, BrokenPipeError):
+            raise
+        return _told(shell, ReaderGone())
     except Exception as error:
-        return _told(error)
+        return _told(shell, error)
     return DONE
 
 
-def _told(error: Exception) -> int:
+def _told(shell: Shell, error: Exception) -> int:
     """Say an error in one line and return its exit code, or raise it again: then it is a bug."""
-    error = _only(error)
+    error = _plain(_only(error))
+    if isinstance(error, Unwritten):
+        _forget_output()
+    if isinstance(error, ReaderGone):
+        return READER_GONE
     if isinstance(error, click.UsageError):
-        return _usage(error)
+        return _usage(shell, error)
     if not isinstance(error, FocalError | click.ClickException):
         raise error
-    say(error.format_message() if isinstance(error, click.ClickException) else str(error))
+    say(shell, error.format_message() if isinstance(error, click.ClickException) else str(error))
     return USAGE if isinstance(error, SettingsError) else FAILED
+
+
+def _plain(error: Exception) -> Exception:
+    """Return what a user understands of an error that is not focal's own but no bug either."""
+    if isinstance(error, MemoryError):
+        return FocalError("there is not enough memory for this")
+    return error
 
 
 def _only(error: Exception) -> Exception:
@@ -77,28 +99,27 @@ def _only(error: Exception) -> Exception:
     if not isinstance(error, ExceptionGroup):
         return error
     group = cast("ExceptionGroup[Exception]", error)
-    _, bugs = group.split(FocalError)
+    _, bugs = group.split((FocalError, MemoryError))
     return bugs or _only(group.exceptions[0])
 
 
-def _usage(error: click.UsageError) -> int:
+def _usage(shell: Shell, error: click.UsageError) -> int:
     if error.ctx and isinstance(error, getattr(click.exceptions, "NoArgsIsHelpError", ())):
         click.echo(error.ctx.get_help(), err=True)
         return USAGE
     hint = f" (see '{error.ctx.command_path} --help')" if error.ctx else ""
-    say(error.format_message().rstrip(".") + hint)
+    say(shell, error.format_message().rstrip(".") + hint)
     return USAGE
 
 
-def say(text: str) -> None:
-    """Write ``focal: text`` to stderr, as one line."""
-    click.echo(f"focal: {' '.join(text.split())}", err=True)
+def say(shell: Shell, text: str) -> None:
+    """Write ``focal: text`` to stderr, as one line; with ``--log json`` as an object."""
+    shell.fail(" ".join(text.split()))
 
 
-def _gone() -> int:
-    """Whoever read our output has gone: nothing is left to say, and nobody to say it to."""
+def _forget_output() -> None:
+    """Send what still waits for standard output nowhere, so that the exit does not fail by it."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return FAILED
 
 
 def run_async(main: Coroutine[Any, Any, T]) -> T:

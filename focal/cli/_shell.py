@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from ._out import put
+
 if TYPE_CHECKING:
     from ..app import App
     from ..plugins.manager import Plugins
@@ -81,7 +83,7 @@ class Shell:
 
         text = _dumps(as_object(result)) if self.json else as_text(result)
         with self.spinner.aside() if self.spinner else nullcontext():
-            click.echo(text)
+            put(text)
 
     def show_all(self, results: Sequence[Result], nothing: str = "") -> None:
         """Print several results; where there are none, say ``nothing`` on stderr."""
@@ -92,14 +94,20 @@ class Shell:
 
     def note(self, text: str) -> None:
         """Say on stderr how far the work is."""
-        click.echo(
-            _dumps({"level": "note", "text": text}) if self.log == "json" else text, err=True
-        )
+        self._tell("note", text, text)
+
+    def fail(self, text: str) -> None:
+        """Say on stderr what went wrong."""
+        self._tell("error", text, f"focal: {text}")
+
+    def _tell(self, level: str, text: str, line: str) -> None:
+        as_json = self.log == "json"
+        click.echo(_dumps({"level": level, "text": text}) if as_json else line, err=True)
 
     @contextmanager
     def working(self, text: str) -> Generator[Callable[[str], None]]:
         """Show on a terminal that work goes on; gives what says how far, anywhere."""
-        if self.log == "json" or not sys.stderr.isatty():
+        if self.log == "json" or sys.stderr is None or not sys.stderr.isatty():
             yield self.note
             return
         from ._progress import spinner

@@ -7,6 +7,7 @@ import os
 import click
 
 from ._group import Command, Group
+from ._out import put
 from ._shell import Shell
 
 
@@ -49,4 +50,4 @@ def schema(shell: Shell) -> None:
 
     from ..schema import schema
 
-    click.echo(json.dumps(schema(), indent=None if shell.json else 2))
+    put(json.dumps(schema(), indent=None if shell.json else 2))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from ._group import MODULES, Command, Group
+from ._out import put
 from ._shell import Shell
 
 _limit = click.option(
@@ -46,4 +47,4 @@ def show(shell: Shell, name: str, limit: float) -> None:
         if shell.json:
             shell.show(plugin)
         else:
-            click.echo(details(plugin))
+            put(details(plugin))

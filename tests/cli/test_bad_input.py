@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import signal
 import socket
 import sqlite3
 import subprocess
@@ -319,4 +320,44 @@ def test_a_reader_that_goes_away(home: Path, tmp_path: Path) -> None:
         process("--help"), stdout=write, stderr=subprocess.PIPE, env=environment(), timeout=60
     )
     os.close(write)
-    assert (done.returncode, done.stderr) == (1, b"")
+    assert (done.returncode, done.stderr) == (-signal.SIGPIPE, b"")
+
+
+def test_a_listener_whose_reader_goes_away_ends_quietly(home: Path, tmp_path: Path) -> None:
+    deadline, folder = Deadline(), tmp_path / "link"
+    read, write = os.pipe()
+    listen = process("--home", str(home), "--json", "listen", "--via", f"file:{folder}")
+    listener = subprocess.Popen(listen, stdout=write, stderr=subprocess.PIPE, env=environment())
+    os.close(write)
+    os.close(read)
+    assert listener.stderr and b"listening" in listener.stderr.readline()
+    other = ("--home", str(tmp_path / "other"), "send", "--text", "x", "--via", f"file:{folder}")
+    with running(process(*other), deadline) as sender:
+        sender.wait()
+    assert listener.wait(deadline.left) == -signal.SIGPIPE
+    with listener.stderr as stderr:
+        assert stderr.read() == b""
+
+
+def silenced(redirection: str, *arguments: str) -> tuple[int, str]:
+    """Run focal in a shell that redirects its output; give its exit code and stderr."""
+    done = subprocess.run(
+        ["sh", "-c", f'exec "$@" {redirection}', "sh", *process(*arguments)],
+        stderr=subprocess.PIPE, env=environment(), timeout=60, text=True,
+    )  # fmt: skip
+    return done.returncode, done.stderr
+
+
+@pytest.mark.parametrize("command", [["--help"], ["--version"], ["config", "schema"]])
+def test_an_output_that_is_full_is_one_line(command: list[str]) -> None:
+    needs("/dev/full", Path("/dev/full").exists())
+    code, said = silenced("> /dev/full", *command)
+    assert (code, said.splitlines()) == (
+        1, ["focal: standard output cannot be written: No space left on device"],
+    )  # fmt: skip
+
+
+def test_an_output_that_is_closed_is_one_line(hello: Path) -> None:
+    code, said = silenced(">&-", "info", str(hello))
+    assert (code, len(said.splitlines())) == (1, 1)
+    assert "standard output is closed" in said

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 from pathlib import Path
 
@@ -90,6 +91,13 @@ def test_a_signal_ends_a_listener_in_order(
 def test_logs_and_notes_can_be_json(focal: Focal, home: Path) -> None:
     done = focal("--log", "json", "--home", home, "inbox", "list")
     assert done.err == '{"level": "note", "text": "the inbox is empty"}\n'
+
+
+@pytest.mark.parametrize("command", [["info", "nosuch"], ["info", "--nosuch"], ["nosuch"]])
+def test_errors_can_be_json(focal: Focal, command: list[str]) -> None:
+    (line,) = focal("--log", "json", *command).err.splitlines()
+    said = json.loads(line)
+    assert said["level"] == "error" and "nosuch" in said["text"]
 
 
 def test_an_error_of_a_task_group_is_told_as_its_own() -> None:
