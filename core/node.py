@@ -29,7 +29,7 @@ from .draft import Draft, messages_of
 from .errors import LinkClosed, LinkLost, SettingsError, SpoolError, TransportUnavailable
 from .events import LinkState, Progress, State
 from .hub import Arrival, Hooks, Hub, NoHooks, Subscription
-from .inbox import Delivered
+from .inbox import Delivered, Entry
 from .link import Address, Limits, Link, LinkContext, Transport
 from .message import Message, MessageId, check_of, origin_text
 from .outbox import LegSpec
@@ -66,6 +66,8 @@ class Node:
         clock_trusted: whether our wall clock can be believed.
         elsewhere: names of links that another process of this home has open: what is to be sent
             on them waits in the spool for that one, until ``take`` opens them here.
+        sinks_elsewhere: keys of sinks that another process of this home gives what arrives, until
+            ``take_sink``.
     """
 
     def __init__(
@@ -82,6 +84,7 @@ class Node:
         seed: int | None = None,
         clock_trusted: bool = True,
         elsewhere: Collection[str] = (),
+        sinks_elsewhere: Collection[str] = (),
     ) -> None:
         self._links = dict(links)
         self._elsewhere = frozenset(elsewhere)
@@ -104,7 +107,7 @@ class Node:
             random=random.Random(seed),
             on_inbox=self._on_inbox,
         )
-        self._turns = Turns(self._hub, self._rack, sinks)
+        self._turns = Turns(self._hub, self._rack, sinks, set(sinks_elsewhere))
 
     @property
     def origin(self) -> int:
@@ -282,6 +285,14 @@ class Node:
         for carrier in self._carriers.values():
             carrier.wake()
         self._turns.look()
+
+    def expect(self, entry: Entry) -> None:
+        """Another process of this home received a message, which sinks that write shall have."""
+        self._turns.expect(entry)
+
+    def take_sink(self, key: str) -> None:
+        """Give a sink its turns here, where another process of this home did until now."""
+        self._turns.take(key)
 
     async def settle(self, seconds: float) -> None:
         """Wait until nothing of ours is on its way and unconfirmed, but so long at most."""

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from .errors import CodecError, SinkError, SpoolError
 from .events import Received
 from .hub import Arrival, Hub
-from .inbox import Delivered, Entry, Turn, TurnState
+from .inbox import Delivered, Entry, Outcome, Turn, TurnState
 from .link import Address
 from .message import Event, Kind, Message, MessageId
 from .ports import Delivery, Sink
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from .audio import Clip
 
 BATCH = 16
+
+LATELY = 1000
+"""Messages that are known to have been told of, when another process's arrival is heard late."""
 
 FIRST_PAUSE = 1.0
 LONGEST_PAUSE = 60.0
@@ -72,16 +75,19 @@ class Turns:
         hub: the node's.
         rack: its codecs.
         sinks: each has a turn with every message.
+        elsewhere: the keys of sinks that another process of this home gives their turns.
     """
 
     hub: Hub
     rack: Rack
     sinks: Sequence[Sink]
+    elsewhere: set[str] = field(default_factory=lambda: set[str]())
     _wake: dict[str, asyncio.Event] = field(default_factory=lambda: {})
     _decoded: OrderedDict[_Key, asyncio.Task[_Decoded]] = field(
         default_factory=lambda: OrderedDict()
     )
     _open: dict[_Key, _Told] = field(default_factory=lambda: {})
+    _last: OrderedDict[_Key, None] = field(default_factory=lambda: OrderedDict())
     _keys: dict[str, str] = field(default_factory=lambda: {})
 
     def __post_init__(self) -> None:
@@ -101,6 +107,19 @@ class Turns:
         self._keys[arrival.link] = arrival.key
         if told.left:
             self._open[message.id, delivered.twin] = told
+        self.look()
+
+    def expect(self, entry: Entry) -> None:
+        """Another process put a message into the inbox: tell of it once our sinks had it."""
+        key, message = (entry.id, entry.twin), Message.from_bytes(entry.message)
+        if key not in self._open and key not in self._last:
+            told = _Told(set(self._writing), message, entry.link, entry.peer, entry.at)
+            self._open[key] = told
+        self.look()
+
+    def take(self, sink: str) -> None:
+        """Give the turns of a sink that another process of this home gave until now."""
+        self.elsewhere.discard(sink)
         self.look()
 
     def look(self) -> None:
@@ -141,13 +160,38 @@ class Turns:
 
     async def _take_turns(self, sink: Sink) -> None:
         """Give a sink what is pending; where nothing is, wait for it."""
-        wake, inbox = self._wake[sink.key], self.hub.desk.spool.inbox
+        wake = self._wake[sink.key]
         wake.clear()
-        turns = await self.hub.desk.do(lambda: inbox.turns([sink.key], limit=BATCH))
+        turns = await self._pending(sink)
         for turn in turns:
             await self._take_turn(sink, turn)
         if not turns:
+            await self._see_others(sink)
             await wake.wait()
+
+    async def _pending(self, sink: Sink) -> list[Turn]:
+        """Return the next turns that are ours to give."""
+        if sink.key in self.elsewhere:
+            return []
+        inbox = self.hub.desk.spool.inbox
+        return await self.hub.desk.do(lambda: inbox.turns([sink.key], limit=BATCH))
+
+    async def _see_others(self, sink: Sink) -> None:
+        """Tell of messages that this sink had from another process."""
+        for key, told in [*self._open.items()]:
+            if sink.key not in told.left:
+                continue
+            entry = await self._entry(*key)
+            outcomes = entry.outcomes if entry else [Outcome(sink.key, TurnState.DONE, None, None)]
+            for outcome in outcomes:
+                if outcome.sink == sink.key and outcome.state is not TurnState.PENDING:
+                    told.had(sink.key, outcome.file, outcome.problem)
+            self._publish_whole(await self._decode_once(key, told.message), told, key)
+
+    async def _entry(self, id: MessageId, twin: int) -> Entry | None:
+        inbox = self.hub.desk.spool.inbox
+        found = await self.hub.desk.do(lambda: inbox.find(id))
+        return next((entry for entry in found if entry.twin == twin), None)
 
     async def _take_turn(self, sink: Sink, turn: Turn) -> None:
         inbox, mark = self.hub.desk.spool.inbox, self.hub.runtime.mark
@@ -170,7 +214,7 @@ class Turns:
             await self._played(sink, turn, message)
         if told is not None:
             told.had(sink.key, file, problem)
-            self._publish_whole(decoded, told, turn)
+            self._publish_whole(decoded, told, (turn.id, turn.twin))
 
     async def _give(
         self, sink: Sink, turn: Turn, decoded: _Decoded
@@ -207,12 +251,11 @@ class Turns:
 
     async def _told_of(self, turn: Turn, message: Message) -> _Told:
         """Return what is to be told of a message that a sink is about to have."""
-        key, inbox = (turn.id, turn.twin), self.hub.desk.spool.inbox
+        key = turn.id, turn.twin
         if key not in self._open:  # it came before this process did, or by another one
             told = _Told(set(), message, turn.link, turn.peer, turn.at)
-            for entry in await self.hub.desk.do(lambda: inbox.find(turn.id)):
-                if entry.twin == turn.twin:
-                    self._read(told, entry)
+            if (entry := await self._entry(*key)) is not None:
+                self._read(told, entry)
             self._open.setdefault(key, told)
         return self._open[key]
 
@@ -224,10 +267,13 @@ class Turns:
                 if outcome.state is not TurnState.PENDING:
                     told.had(outcome.sink, outcome.file, outcome.problem)
 
-    def _publish_whole(self, decoded: _Decoded, told: _Told, turn: Turn) -> None:
+    def _publish_whole(self, decoded: _Decoded, told: _Told, key: _Key) -> None:
         """Tell of a message once every sink that writes has had it."""
-        if not told.left and self._open.pop((turn.id, turn.twin), None) is not None:
-            self._publish(decoded, told, turn.twin)
+        if not told.left and self._open.pop(key, None) is not None:
+            self._last[key] = None
+            while len(self._last) > LATELY:
+                self._last.popitem(last=False)
+            self._publish(decoded, told, key[1])
 
     def _publish(self, decoded: _Decoded, told: _Told, twin: int) -> None:
         self.hub.publish(

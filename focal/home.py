@@ -17,10 +17,9 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 from .core.errors import SpoolError
-from .core.link import Transport
 from .core.spool import Spool
 from .where import PLUGINS
 from .where import home_folder as home_folder
@@ -83,14 +82,14 @@ class Home:
         )
 
     @contextmanager
-    def owning(self, links: Mapping[str, Transport]) -> Generator[Owned]:
-        """Try to own links for the time of the context; give those that are ours.
+    def owning(self, things: Mapping[str, Keyed]) -> Generator[Owned]:
+        """Try to own links or sinks for the time of the context; give those that are ours.
 
         Raises:
             SpoolError: the home cannot be written.
         """
         with ExitStack() as stack:
-            owned = Owned(self, links, stack)
+            owned = Owned(self, things, stack)
             owned.take()
             yield owned
 
@@ -123,23 +122,32 @@ class Home:
             raise SpoolError(f"cannot lock {path}: {_reason(error)}") from error
 
 
+class Keyed(Protocol):
+    """A link or a sink: what has one owner at a time."""
+
+    @property
+    def key(self) -> str:
+        """Its one name, whatever users call it."""
+        ...
+
+
 class Owned:
-    """Links that are ours, and those that other processes of the home own; ``Home.owning``.
+    """What is ours, and what other processes of the home own; ``Home.owning``.
 
     Attributes:
         names: the names of those that are ours.
     """
 
-    def __init__(self, home: Home, links: Mapping[str, Transport], stack: ExitStack) -> None:
+    def __init__(self, home: Home, things: Mapping[str, Keyed], stack: ExitStack) -> None:
         self.names: list[str] = []
         self._home = home
-        self._links = links
+        self._things = things
         self._stack = stack
 
     @property
     def elsewhere(self) -> list[str]:
-        """The names of the links that another process owns, as far as we know."""
-        return [name for name in self._links if name not in self.names]
+        """The names of what another process owns, as far as we know."""
+        return [name for name in self._things if name not in self.names]
 
     def take(self) -> list[str]:
         """Own what nobody owns (any more); return the names that became ours by it.
@@ -147,7 +155,7 @@ class Owned:
         Raises:
             SpoolError: the home cannot be written.
         """
-        taken = [name for name in self.elsewhere if self._try(self._links[name].key)]
+        taken = [name for name in self.elsewhere if self._try(self._things[name].key)]
         self.names += taken
         return taken
 

@@ -24,6 +24,7 @@ from .speech import sound_of
 if TYPE_CHECKING:
     from .app import App
     from .core.inbox import Entry
+    from .core.node import Node
     from .core.ports import Sink
     from .core.spool import Spool
 
@@ -71,16 +72,22 @@ async def listen(
         runtime = stack.enter_context(real_time())
         opened = await _open_sinks(app, sinks, stack, say)
         owned = stack.enter_context(app.home.owning(links))
+        writing = {sink.key: sink for sink in opened if not sink.speaks}
+        written = stack.enter_context(app.home.owning(writing))
         ours, spool = stack.enter_context(app.spool()), stack.enter_context(app.spool())
-        node = make_node(app, links, owned.elsewhere, ours, runtime, *opened)
-        ear = _Ear(app, enough.count or math.inf, tell, say, opened)
+        elsewhere = written.elsewhere
+        node = make_node(
+            app, links, owned.elsewhere, ours, runtime, *opened, sinks_elsewhere=elsewhere
+        )
+        ear = _Ear(app, node, enough.count or math.inf, tell, say, opened)
         events, mark = node.events(), spool.inbox.last_entry()
         await stack.enter_async_context(node)
         say(f"listening on {', '.join(links)}")
         try:
             async with asyncio.timeout(enough.seconds), asyncio.TaskGroup() as group:
                 hearing = group.create_task(ear.hear(events))
-                reading = group.create_task(ear.read(Lookout(node, spool, owned), spool, mark))
+                lookout = Lookout(node, spool, owned, written)
+                reading = group.create_task(ear.read(lookout, spool, mark))
                 await asyncio.wait([hearing, reading], return_when=asyncio.FIRST_COMPLETED)
                 hearing.cancel()
                 reading.cancel()
@@ -111,6 +118,7 @@ class _Ear:
     """Hears what the node tells and what others of this home put into the inbox."""
 
     app: App
+    node: Node
     left: float
     tell: Callable[[Received], None]
     say: Callable[[str], None]
@@ -162,8 +170,10 @@ class _Ear:
         """Another process received a message: our sinks have it too."""
         if self.sinks:
             spool.inbox.enlist(entry, [sink.key for sink in self.sinks])
-        if all(sink.speaks for sink in self.sinks):  # else the node tells of it
+        if all(sink.speaks for sink in self.sinks):
             self._came(self._received(entry))
+        else:
+            self.node.expect(entry)
 
     def _came(self, event: Received) -> None:
         if self.left > 0:

@@ -1,8 +1,9 @@
 """A node at work for one command: which links are ours, and what serves them.
 
-The law of this module: each open link has one owner among the processes of a home. What another
-process owns is not opened here as long as it does; its messages go through the spool that both
-share. When an owner ends, however it ends, who is left owns the link.
+The law of this module: each open link, and each sink that writes, has one owner among the processes
+of a home. What another process owns is not opened or written to here as long as it does; its
+messages go through the spool that both share. When an owner ends, however it ends, who is left owns
+the link or the sink.
 """
 
 from __future__ import annotations
@@ -42,13 +43,15 @@ class Lookout:
         node: is told of it.
         spool: a connection of its own to the node's spool.
         owned: who has which of the node's links.
+        sinks: who has which of its sinks that write; without it, it has none.
 
     Attributes:
         ours: the names of the links that are open here.
     """
 
-    def __init__(self, node: Node, spool: Spool, owned: Owned) -> None:
+    def __init__(self, node: Node, spool: Spool, owned: Owned, sinks: Owned | None = None) -> None:
         self.ours = set(owned.names)
+        self._sinks = sinks
         self._node = node
         self._owned = owned
         self._spool = spool
@@ -73,6 +76,8 @@ class Lookout:
         for name in left:
             self._node.take(name)
         self.ours.update(left)
+        for key in self._sinks.take() if self._sinks else ():
+            self._node.take_sink(key)
 
 
 def make_node(
@@ -82,12 +87,14 @@ def make_node(
     spool: Spool,
     runtime: Runtime,
     *sinks: Sink,
+    sinks_elsewhere: Collection[str] = (),
 ) -> Node:
-    """Return a node of this home, not yet at work; ``elsewhere`` as in ``Node``."""
+    """Return a node of this home, not yet at work; who is ``elsewhere`` as in ``Node``."""
     app.plugins.load("hooks")  # before the first message, so that they see every one
     return Node(
         links=links,
         elsewhere=elsewhere,
+        sinks_elsewhere=sinks_elsewhere,
         spool=spool,
         codecs=app.plugins,
         runtime=runtime,

@@ -1,7 +1,7 @@
 """Files that are there whole or not at all, and what a disk's refusal means in one line.
 
 The law of this module: a file gets its name only after its bytes are safe on the disk; a process
-that is killed on the way leaves at most one hidden file, which the next attempt overwrites.
+that is killed on the way leaves at most one hidden file, which the next attempt removes.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import secrets
 import tempfile
 from collections.abc import Callable
 from contextlib import suppress
@@ -18,6 +19,9 @@ from typing import TypeVar
 from ..core.errors import SinkError
 
 T = TypeVar("T")
+
+_ATTEMPTS = 3
+"""To write a file that another process writes too: each takes away the other's half of it."""
 
 _CURES = {
     errno.ENOSPC: "the disk is full: free some space",
@@ -95,26 +99,41 @@ async def to_its_end(work: Callable[[], T]) -> T:
     return task.result()
 
 
-def write_whole(path: Path, data: bytes, part: Path | None = None) -> None:
+def write_whole(path: Path, data: bytes, stem: str | None = None) -> None:
     """Write a file that appears under its name with all its bytes or not at all.
+
+    Several processes may write it at once: each has a half of its own, and one of the whole files
+    stays.
 
     Args:
         path: its name; a file that stands there is replaced.
         data: its bytes.
-        part: the name until it is whole, in the same folder; by default told from ``path``.
+        stem: what tells the halves of this file in its folder; by default ``path``'s name.
 
     Raises:
         SinkError: disk full, read-only, no such folder.
     """
-    part = part or path.with_name(f".{path.name}.part")
-    try:
-        _write(part, data)
-        part.replace(path)
-        _sync_folder(path.parent)
-    except OSError as error:
-        with suppress(OSError):  # it may never have come to be; the first error is the one to tell
-            part.unlink()
-        raise refused(path, error) from error
+    stem = f".{stem or path.name}."
+    for left in reversed(range(_ATTEMPTS)):
+        part = path.with_name(f"{stem}{secrets.token_hex(4)}.part")
+        try:
+            _clear(path.parent, stem)
+            _write(part, data)
+            part.replace(path)
+            return _sync_folder(path.parent)
+        except OSError as error:
+            with suppress(OSError):  # it may never have come to be; the first error is to be told
+                part.unlink()
+            if left and isinstance(error, FileNotFoundError) and path.parent.is_dir():
+                continue  # another process took our half for one of a dead one
+            raise refused(path, error) from error
+
+
+def _clear(folder: Path, stem: str) -> None:
+    """Remove the halves of a file that processes left which were killed."""
+    for name in os.listdir(folder):
+        if name.startswith(stem) and name.endswith(".part"):
+            (folder / name).unlink(missing_ok=True)
 
 
 def _write(path: Path, data: bytes) -> None:

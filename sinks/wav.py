@@ -1,7 +1,7 @@
 """Voice messages as 16-bit WAV files: one for each in a folder, or the latest in one file.
 
 The law of this module: a message's file is told by its id and twin, which end its name; so a
-message that is given a second time is found, and a half-written one is overwritten.
+message that is given a second time is found, and a half-written one is removed.
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ class FolderSink:
         for found in self._folder.glob(f"*_{tail}"):
             return str(found)
         path = self._folder / file_name(delivery)
-        write_whole(path, data, self._folder / f".{tail}.part")
+        write_whole(path, data, tail)
         return str(path)
 
 
