@@ -13,7 +13,8 @@ import time
 import tracemalloc
 import warnings
 from collections.abc import Awaitable, Callable, Coroutine, Generator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
+from random import SystemRandom
 from typing import Any, NoReturn
 
 from ..core.runtime import VirtualLoop
@@ -26,13 +27,25 @@ def skip(reason: str) -> NoReturn:
     pytest.skip(reason)
 
 
+_PORTS = (10_000, 30_000)
+_CHANCE = SystemRandom()
+
+
 def free_ports(count: int, kind: socket.SocketKind = socket.SOCK_STREAM) -> list[int]:
-    """Return ports that nobody uses now on the loopback interface, each another one."""
+    """Return ports that nobody uses now on the loopback interface, each another one.
+
+    They are not of those that the system gives to whoever asks for none in particular, so that
+    nobody is given one of them between now and their use.
+    """
+    ports: list[int] = []
     with ExitStack() as held:
-        socks = [held.enter_context(socket.socket(type=kind)) for _ in range(count)]
-        for sock in socks:
-            sock.bind(("127.0.0.1", 0))
-        return [sock.getsockname()[1] for sock in socks]
+        while len(ports) < count:
+            sock = held.enter_context(socket.socket(type=kind))
+            port = _CHANCE.randrange(*_PORTS)
+            with suppress(OSError):  # somebody has it: draw again
+                sock.bind(("127.0.0.1", port))
+                ports.append(port)
+    return ports
 
 
 def one_line(error: Exception) -> None:

@@ -13,13 +13,14 @@ import socket
 import wave
 from collections import Counter
 from collections.abc import Generator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from focal import testing
 from focal.app import App
 from focal.core.events import State
 from focal.core.inbox import Entry, TurnState
@@ -54,11 +55,7 @@ EVERYTHING = (TEXT, SHORT, LONG, LONG_TEXT)
 
 def free_ports(count: int) -> list[int]:
     """Return UDP ports that are free now, all different."""
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket(type=socket.SOCK_DGRAM)) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
+    return testing.free_ports(count, socket.SOCK_DGRAM)
 
 
 def udp(to: int, listen: int) -> str:
