@@ -20,7 +20,7 @@ from .results import Decoded, Encoded, Info
 from .settings import nearest
 from .sinks._disk import write_whole
 from .sinks.wav import wav_bytes
-from .speech import choose, decode, encode, only_clip
+from .speech import choose, decode, encode, sound_in
 
 if TYPE_CHECKING:
     from .app import App
@@ -36,12 +36,11 @@ async def encode_file(app: App, file: str, out: str, form: str, raw: int | None)
     Raises:
         FocalError: no sound, no such quality, too long, or the file cannot be written.
     """
-    clip = await only_clip(app.source(file, raw))
-    spec = choose(app.plugins, app.settings.defaults.quality, clip.seconds, ())
+    sound = await sound_in(app.source(file, raw))
+    spec = choose(app.plugins, app.settings.defaults.quality, sound.seconds, ())
     if form == "tinyvoice" and spec.wire_id not in CODECS:
-        names = ", ".join(CODECS.values())
-        raise CodecError(f"TinyVoice has no form for {spec.name}: choose --quality {names}")
-    (speech,) = encode(app.plugins, spec, clip, MAX_PAYLOAD, parts=1)
+        raise CodecError(_no_form(app, spec))
+    (speech,) = encode(app.plugins, spec, sound, MAX_PAYLOAD, parts=1)
     message = Message(
         app.new_id(),
         Kind.VOICE,
@@ -148,6 +147,16 @@ def write(path: Path, data: bytes) -> None:
         path.write_bytes(data)
     except OSError as error:
         raise SinkError(f"{path} cannot be written: {error.strerror}") from error
+
+
+def _no_form(app: App, spec: CodecSpec) -> str:
+    """Say why a codec cannot make a TinyVoice packet, and what can be done here."""
+    usable = [spec for spec in app.plugins.codecs() if not spec.why_not()]
+    here = [spec.name for spec in usable if spec.wire_id in CODECS]
+    no_form = f"TinyVoice has no form for {spec.name}"
+    if here:
+        return f"{no_form}: choose --quality {' or '.join(here)}"
+    return f"{no_form}, only for FocalCodec, which this focal cannot encode yet: use --format focal"
 
 
 def _tinyvoice_id(quality: str | None) -> int | None:

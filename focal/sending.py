@@ -23,7 +23,7 @@ from .core.message import Message, MessageId
 from .plugins.sources.microphone import MicrophoneSource
 from .results import Price
 from .serving import Lookout, make_node, real_time
-from .speech import MAX_PARTS, check_length, choose, encode, only_clip
+from .speech import MAX_PARTS, Recording, check_length, choose, encode, sound_in
 from .watch import Watch
 
 if TYPE_CHECKING:
@@ -148,28 +148,28 @@ async def _draft(
         if not 0 < len(draft.parts[0]) <= most:
             raise TooLong(f"a text has 1 to {most} bytes on these links: say it in several")
         return draft
-    clip = await _capture(app, order, say)
-    spec = choose(app.plugins, app.settings.defaults.quality, clip.seconds, limits)
-    check_length(spec, clip.seconds, most, MAX_PARTS)
-    say(f"encoding {clip.seconds:.1f} s as {spec.name}")
-    speech = await runtime.run_blocking(lambda: encode(app.plugins, spec, clip, most, MAX_PARTS))
+    sound = await _capture(app, order, say)
+    spec = choose(app.plugins, app.settings.defaults.quality, sound.seconds, limits)
+    check_length(spec, sound.seconds, most, MAX_PARTS)
+    say(f"encoding {sound.seconds:.1f} s as {spec.name}")
+    speech = await runtime.run_blocking(lambda: encode(app.plugins, spec, sound, most, MAX_PARTS))
     return Draft.voice(speech, to=order.to, lifetime=lifetime)
 
 
-async def _capture(app: App, order: Order, say: Callable[[str], None]) -> Clip:
+async def _capture(app: App, order: Order, say: Callable[[str], None]) -> Clip | Recording:
     if order.record is None:
-        return await only_clip(app.source(order.file or "-", order.raw))
+        return await sound_in(app.source(order.file or "-", order.raw))
     if order.record:
         say(f"recording for {order.record:g} s")
-        return await only_clip(MicrophoneSource(order.record))
-    if not sys.stdin.isatty():
+        return await sound_in(MicrophoneSource(order.record))
+    if sys.stdin is None or not sys.stdin.isatty():
         raise SettingsError("standard input has no Enter key: say how long, --record SECONDS")
     say("recording: press Enter to end")
     source = MicrophoneSource()
     loop = asyncio.get_running_loop()
     loop.add_reader(sys.stdin, source.stop)
     try:
-        return await only_clip(source)
+        return await sound_in(source)
     finally:
         loop.remove_reader(sys.stdin)
         sys.stdin.readline()

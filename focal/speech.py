@@ -7,11 +7,14 @@ and a message on the air are treated alike. All of it blocks.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .core.errors import CodecError, SourceError, TooLong
 from .core.message import Kind, Message, Speech
 from .core.rack import Rack
+from .plugins.sources.files import FileSource, read_audio
 
 if TYPE_CHECKING:
     from .core.audio import Clip
@@ -60,20 +63,49 @@ def check_length(spec: CodecSpec, seconds: float, room: int, parts: int) -> None
         )
 
 
-def encode(plugins: Plugins, spec: CodecSpec, clip: Clip, room: int, parts: int) -> list[Speech]:
-    """Encode a clip in as many parts as it takes, each of at most ``room`` bytes.
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """A file whose length is known and whose sound is not read yet.
+
+    Args:
+        path: the file.
+        seconds: as its header says.
+    """
+
+    path: Path
+    seconds: float
+
+
+def encode(
+    plugins: Plugins, spec: CodecSpec, sound: Clip | Recording, room: int, parts: int
+) -> list[Speech]:
+    """Encode sound in as many parts as it takes, each of at most ``room`` bytes.
+
+    A recording is read at the rate that the codec wants: hours of it need no more memory than that.
 
     Raises:
         TooLong: more than ``parts``.
-        CodecError: the codec refuses it.
+        SourceError: the recording cannot be read.
+        CodecError: the codec refuses it, or there is not enough memory.
     """
-    check_length(spec, clip.seconds, room, parts)
+    check_length(spec, sound.seconds, room, parts)
+    try:
+        with spec.load() as codec:
+            clip = _captured(plugins, sound, codec.rate)
+            check_length(spec, clip.seconds, room, parts)  # a header may be wrong
+            pieces = _pieces(clip, longest(spec, room))
+            return [Speech(spec.wire_id, codec.encode(piece), piece.seconds) for piece in pieces]
+    except MemoryError as error:
+        minutes = f"{sound.seconds / 60:.0f} minutes"
+        raise CodecError(f"not enough memory for {minutes} of audio: cut it") from error
+
+
+def _captured(plugins: Plugins, sound: Clip | Recording, rate: int) -> Clip:
+    """Return sound as the plugins leave it, at a rate."""
     from .plugins.sources.resample import resample
 
-    clip = plugins.captured(clip)
-    with spec.load() as codec:
-        pieces = _pieces(resample(clip, codec.rate), longest(spec, room))
-        return [Speech(spec.wire_id, codec.encode(piece), piece.seconds) for piece in pieces]
+    clip = read_audio(sound.path, rate) if isinstance(sound, Recording) else sound
+    return resample(plugins.captured(clip), rate)
 
 
 def _pieces(clip: Clip, seconds: float) -> Iterator[Clip]:
@@ -82,8 +114,21 @@ def _pieces(clip: Clip, seconds: float) -> Iterator[Clip]:
         yield clip.part(start, min(start + length, len(clip.samples)))
 
 
-async def only_clip(source: Source) -> Clip:
-    """Return the one clip that a file or standard input is. Raises SourceError."""
+async def sound_in(source: Source) -> Clip | Recording:
+    """Return what a source gives; a file that tells its length is not read yet. Raises SourceError.
+
+    So what is too long is refused before hours of it are read.
+    """
+    if isinstance(source, FileSource) and (seconds := await source.seconds()):
+        return Recording(source.path, seconds)
+    try:
+        return await _only_clip(source)
+    except MemoryError as error:
+        raise SourceError("not enough memory for so much audio: cut it") from error
+
+
+async def _only_clip(source: Source) -> Clip:
+    """Return the one clip that a file, standard input or a microphone gives."""
     async for clip in source.clips():
         return clip
     raise SourceError("there is no sound in it: record it again")

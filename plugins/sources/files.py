@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 BLOCK = 1 << 16
 """Samples of each channel, or bytes of a stream, that are read at a time."""
+UNKNOWN = (1 << 63) - 1
+"""Samples of a file whose header does not say how many it has."""
 STDIN_LIMIT = 2 << 30
 """The most bytes taken from standard input: over three hours of 48 kHz stereo."""
 
@@ -51,6 +53,9 @@ class _Sound(Protocol):
 
     @property
     def samplerate(self) -> int: ...
+
+    @property
+    def frames(self) -> int: ...
 
     def blocks(
         self, blocksize: int, *, dtype: str, always_2d: bool
@@ -77,6 +82,23 @@ def read_audio(path: Path, rate: int | None = None) -> Clip:
     if not data:
         raise SourceError(f"{path} is empty (0 bytes): record it again")
     return _read(str(path), io.BytesIO(data), rate)
+
+
+def length_of(path: Path) -> float | None:
+    """Return how many seconds an audio file has by its header; None where only reading it tells.
+
+    Raises:
+        SourceError: no such file, a folder, not readable, not audio.
+    """
+    try:
+        with path.open("rb") as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode) or not path.stat().st_size:
+                return None
+            with _opened(str(path), file.fileno()) as sound:
+                known = 0 < sound.frames < UNKNOWN
+                return sound.frames / sound.samplerate if known else None
+    except OSError as error:
+        raise SourceError(_refusal(path, error)) from error
 
 
 def read_audio_bytes(data: bytes, rate: int | None = None, to: int | None = None) -> Clip:
@@ -191,6 +213,14 @@ class FileSource:
 
     path: Path
     rate: int | None = None
+
+    async def seconds(self) -> float | None:
+        """Return its length, told without reading the sound; None where that cannot be.
+
+        Raises:
+            SourceError: as ``length_of``.
+        """
+        return await asyncio.to_thread(length_of, self.path)
 
     async def clips(self) -> AsyncGenerator[Clip]:
         """Yield the file's sound.

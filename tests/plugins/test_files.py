@@ -30,6 +30,7 @@ from focal.plugins.sources.files import (
     Readable,
     StdinSource,
     focal_sources,
+    length_of,
     read_audio,
     read_audio_bytes,
 )
@@ -209,6 +210,16 @@ def test_a_file_source_gives_its_one_clip(tmp_path: Path) -> None:
     path = saved(tmp_path / "a.wav", noise(1, 16000), 16000)
     assert np.array_equal(one_clip(FileSource(path)).samples, read_audio(path).samples)
     assert one_clip(FileSource(path, rate=8000)).rate == 8000
+
+
+def test_a_file_tells_its_length_unread(tmp_path: Path) -> None:
+    path = saved(tmp_path / "a.wav", noise(1.5, 16000), 16000)
+    assert length_of(path) == asyncio.run(FileSource(path).seconds()) == 1.5
+    none = tmp_path / "none.wav"
+    none.touch()
+    assert length_of(none) is None
+    with pytest.raises(SourceError, match="no such file"):
+        length_of(tmp_path / "nosuch.wav")
 
 
 def test_sources_are_found_by_name(tmp_path: Path) -> None:
