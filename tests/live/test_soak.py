@@ -102,7 +102,9 @@ def test_nothing_is_lost_however_long_it_storms(tmp_path: Path) -> None:
         folder.mkdir()
         a, b = free_ports(2)
         with weather(a, b, seed) as (near, far), ExitStack() as stack:
-            pair = Pair(folder, [udp(near, a)], [udp(far, b)], Deadline(ROUND + PEACE))
+            besides = [f"file:{folder}?poll=0.1"] if seed % 2 else []
+            links = [udp(near, a), *besides], [udp(far, b), *besides]
+            pair = Pair(folder, *links, Deadline(ROUND + PEACE))
             storm = Storm(pair, random.Random(seed), stack)
             storm.rage(min(ROUND, end.left))
             storm.calm()
