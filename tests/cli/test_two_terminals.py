@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from focal import testing
 from tests.cli.conftest import Focal
 from tests.deadline import Deadline, Process, running
 from tests.deadline import focal as process
@@ -18,10 +19,8 @@ from tests.deadline import focal as process
 @pytest.fixture
 def ports() -> tuple[int, int]:
     """Return two UDP ports that are free now."""
-    with socket.socket(type=socket.SOCK_DGRAM) as one, socket.socket(type=socket.SOCK_DGRAM) as two:
-        for each in (one, two):
-            each.bind(("127.0.0.1", 0))
-        return one.getsockname()[1], two.getsockname()[1]
+    one, two = testing.free_ports(2, socket.SOCK_DGRAM)
+    return one, two
 
 
 @pytest.fixture
