@@ -58,31 +58,36 @@ class Folder:
         LinkLost: any method, when the folder is not there any more.
     """
 
-    def __init__(self, path: Path, origin: int) -> None:
+    def __init__(self, path: Path, origin: int, make: bool = False) -> None:
         self.path = path
+        self._make = make
         self.written: set[str] = set()
         self._origin = f"{origin:08x}"
         self._identity: tuple[int, int] | None = None
         self._writing = Lock()
 
     def enter(self) -> None:
-        """Find the folder, or make it where its parent is there.
+        """Find the folder; only if it was told to, make it where its parent is there.
+
+        Where a stick is mounted, a folder that is not there is a stick that is not plugged in:
+        one that is made would keep on this machine what is to be carried away.
 
         Raises:
             TransportUnavailable: it cannot be had.
         """
         try:
-            self.path.mkdir(exist_ok=True)
+            if self._make:
+                self.path.mkdir(exist_ok=True)
             self._identity = _identity(self.path)
             names = os.listdir(self.path)
-        except FileExistsError as error:
+        except (FileExistsError, NotADirectoryError) as error:
             raise TransportUnavailable(
-                f"{self.path} is a file; this link needs a folder"
+                f"{self.path} is, or is in, a file; this link needs a folder"
             ) from error
         except FileNotFoundError as error:
             raise TransportUnavailable(
-                f"{self.path.parent} is not there, so no folder {self.path.name} in it: make it, "
-                "or plug in what it is on"
+                f"no folder {self.path}: plug in what it is on, or make it"
+                + ("" if self._make else ", or add ?make=1")
             ) from error
         except OSError as error:
             raise TransportUnavailable(f"{self.path} is no folder to use: {why(error)}") from error

@@ -238,12 +238,14 @@ class FolderTransport:
     """Settings of a folder link.
 
     Args:
-        path: the folder; it is made if its parent is there.
+        path: the folder.
         poll: seconds between two looks into it.
+        make: make the folder, if its parent is there; without it a missing one is an error.
     """
 
     path: Path
     poll: float = 0.5
+    make: bool = False
 
     @classmethod
     def from_url(cls, url: SplitResult) -> FolderTransport:
@@ -257,8 +259,10 @@ class FolderTransport:
                 raise ValueError(f"{url.netloc!r} stands where a host would: a folder has none")
             if url.fragment or not url.path:
                 raise ValueError("the folder is missing, or has a # that is not written %23")
-            poll = Options(url, "poll").number("poll", 0.5, least=0.05, most=3600)
-            return cls(Path(unquote(url.path)).expanduser(), poll)
+            options = Options(url, "poll", "make")
+            poll = options.number("poll", 0.5, least=0.05, most=3600)
+            path = Path(unquote(url.path)).expanduser()
+            return cls(path, poll, options.flag("make", False))
 
     @property
     def key(self) -> str:
@@ -266,7 +270,7 @@ class FolderTransport:
 
     @asynccontextmanager
     async def open(self, context: LinkContext, /) -> AsyncGenerator[FolderLink]:
-        folder = Folder(self.path.absolute(), context.origin)
+        folder = Folder(self.path.absolute(), context.origin, self.make)
         await context.runtime.run_blocking(folder.enter)
         link = FolderLink(folder, context, self.poll)
         link.start()

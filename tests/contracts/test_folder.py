@@ -17,7 +17,7 @@ class TestFolder(TransportContract):
     growth = 150_000  # names of files, and acks that near does not read
 
     def pair(self) -> tuple[Transport, Transport]:
-        shared = FolderTransport(self.scratch / "stick")
+        shared = FolderTransport(self.scratch / "stick", make=True)
         return shared, shared
 
     def dead(self) -> Transport:

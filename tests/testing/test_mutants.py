@@ -79,7 +79,7 @@ class Broken(TransportContract):
 
     def pair(self) -> tuple[Transport, Transport]:
         if self.link.kind == "folder":
-            stick = FolderTransport(self.scratch / "stick")
+            stick = FolderTransport(self.scratch / "stick", make=True)
             return self.transport(stick, self.link), self.transport(stick, self.link)
         self.mesh = Mesh(conditions=Conditions(kind=self.kind))
         near, far = (MemoryTransport(self.mesh, node=node) for node in ("near", "far"))

@@ -327,21 +327,28 @@ def test_what_went_and_came_back_is_read_again(tmp_path: Path) -> None:
 # when it cannot
 
 
-def test_the_folder_is_made_where_its_parent_is(tmp_path: Path) -> None:
+def test_the_folder_is_made_only_if_asked_for(tmp_path: Path) -> None:
     async def check() -> None:
-        async with FolderTransport(tmp_path / "new").open(node(NEAR)) as link:
+        url = f"file:{tmp_path / 'new'}"
+        with pytest.raises(TransportUnavailable, match=r"plug in .* add \?make=1"):
+            async with FolderTransport.from_url(urlsplit(url)).open(node(NEAR)):
+                raise AssertionError("it opened")
+        assert names(tmp_path) == []
+        async with FolderTransport.from_url(urlsplit(f"{url}?make=1")).open(node(NEAR)) as link:
             await link.send(wrap(message()))
         assert len(names(tmp_path / "new")) == 1
 
     run(check)
 
 
-@pytest.mark.parametrize(("where", "words"), [("a/b", "plug in"), ("file", "is a file")])
+@pytest.mark.parametrize(
+    ("where", "words"), [("a/b", "plug in"), ("file", "in, a file"), ("file/b", "in, a file")]
+)
 def test_a_folder_that_cannot_be_had_is_told(tmp_path: Path, where: str, words: str) -> None:
     async def check() -> None:
         (tmp_path / "file").touch()
         with pytest.raises(TransportUnavailable, match=words) as caught:
-            async with FolderTransport(tmp_path / where).open(node(NEAR)):
+            async with FolderTransport(tmp_path / where, make=True).open(node(NEAR)):
                 raise AssertionError("it opened")
         assert "\n" not in str(caught.value)
 
@@ -354,6 +361,7 @@ def test_a_pulled_stick_is_a_lost_link(tmp_path: Path, again: bool) -> None:
 
     async def check() -> None:
         stick, other = tmp_path / "stick", tmp_path / "other"
+        stick.mkdir()
         async with FolderTransport(stick).open(node(NEAR)) as link:
             stick.rename(other)
             if again:
