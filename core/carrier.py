@@ -46,14 +46,13 @@ class Carrier(ABC):
         self._at_work = 0
         self._committing = asyncio.Semaphore(COMMITTING)
         self._group: asyncio.TaskGroup
+        self._link: Link
 
     def wake(self) -> None:
         """There may be something new in the outbox."""
         self._look = True
-        self._at_work = 0
         self._wake.set()
 
-    @abstractmethod
     async def serve(self, link: Link) -> None:
         """Move messages until cancelled.
 
@@ -62,6 +61,28 @@ class Carrier(ABC):
             SpoolError: the spool cannot be written. What is on its way is taken up again when
                 this is called anew: all that counts is in the spool, or comes again.
         """
+        self._link, self._look = link, True
+        self._begin_anew()
+        async with asyncio.TaskGroup() as self._group:
+            self._group.create_task(self._read(), name=f"read {self.name}")
+            self._group.create_task(self._reports(), name=f"reports {self.name}")
+            self._group.create_task(self._write(), name=f"write {self.name}")
+
+    @abstractmethod
+    def _begin_anew(self) -> None:
+        """Forget what was on its way: the link has just been opened."""
+
+    @abstractmethod
+    async def _read(self) -> None:
+        """Take what the link receives, until it breaks."""
+
+    @abstractmethod
+    async def _reports(self) -> None:
+        """Take what the link reports, until it breaks."""
+
+    @abstractmethod
+    async def _write(self) -> None:
+        """Send what the outbox has, until the link breaks."""
 
     @property
     def busy(self) -> bool:

@@ -6,7 +6,6 @@ in the outbox until that node's receipt comes back.
 
 from __future__ import annotations
 
-import asyncio
 import math
 
 from .carrier import WINDOW, Carrier
@@ -14,7 +13,7 @@ from .envelope import Envelope
 from .errors import FrameError, PacketTooBig, Withdrawn
 from .events import State
 from .hub import Arrival, Hub
-from .link import Accepted, Heard, Link, Packet, Refused
+from .link import Accepted, Heard, Packet, Refused
 from .message import Kind, Message, MessageId
 from .outbox import Leg
 
@@ -24,7 +23,6 @@ class MessageCarrier(Carrier):
 
     def __init__(self, hub: Hub, name: str, key: str) -> None:
         super().__init__(hub, name, key)
-        self._link: Link
         self._tickets: dict[int, Leg] = {}
         self._early: dict[int, Accepted | Refused | Heard] = {}
         self._flying: set[MessageId] = set()
@@ -37,16 +35,10 @@ class MessageCarrier(Carrier):
     def drop(self, id: MessageId, tag: int) -> None:
         self._flying.discard(id)
 
-    async def serve(self, link: Link) -> None:
-        self._link = link
+    def _begin_anew(self) -> None:
         self._tickets.clear()
         self._early.clear()
         self._flying.clear()
-        self._look = True
-        async with asyncio.TaskGroup() as self._group:
-            self._group.create_task(self._read(), name=f"read {self.name}")
-            self._group.create_task(self._reports(), name=f"reports {self.name}")
-            self._group.create_task(self._write(), name=f"write {self.name}")
 
     async def _read(self) -> None:
         while True:

@@ -17,21 +17,12 @@ from .draft import BLIND_LOSS, blind_parity, padded_size
 from .errors import FrameError, PacketTooBig, SpoolError, TooLong, Withdrawn
 from .events import State
 from .framing import frame as frames
+from .framing.effects import Arrived, Asked, Confirmed, Effect, GaveUp, Greeted, Met, Out
 from .framing.frame import Verdict
-from .framing.peer import (
-    Arrived,
-    Asked,
-    Confirmed,
-    Conversation,
-    Effect,
-    GaveUp,
-    Greeted,
-    Met,
-    Out,
-)
+from .framing.peer import Conversation
 from .framing.split import Splitter
 from .hub import Arrival, Hub
-from .link import Address, Link, Packet, Refused
+from .link import Address, Packet, Refused
 from .message import Message, MessageId, check_of, destination_of
 from .outbox import Leg
 
@@ -57,7 +48,6 @@ class DatagramCarrier(Carrier):
 
     def __init__(self, hub: Hub, name: str, key: str) -> None:
         super().__init__(hub, name, key)
-        self._link: Link
         self._talk: Conversation | None = None
         self._sending: dict[int, _Sending] = {}
         self._ending: set[int] = set()
@@ -82,9 +72,8 @@ class DatagramCarrier(Carrier):
         self._sending.pop(tag, None)
         self.wake()
 
-    async def serve(self, link: Link) -> None:
-        limits = link.limits
-        self._link = link
+    def _begin_anew(self) -> None:
+        limits = self._link.limits
         self._talk = Conversation(
             self.name,
             self.hub.origin,
@@ -93,13 +82,8 @@ class DatagramCarrier(Carrier):
             replies=limits.replies,
         )
         self._sending.clear()
-        self._look = True
         if limits.replies and limits.airtime(limits.size, None) is None:
             self._talk.hello(self.hub.random.getrandbits(32))  # who waits for us need not wait on
-        async with asyncio.TaskGroup() as self._group:
-            self._group.create_task(self._read(), name=f"read {self.name}")
-            self._group.create_task(self._reports(), name=f"reports {self.name}")
-            self._group.create_task(self._write(), name=f"write {self.name}")
 
     # In
 

@@ -17,13 +17,13 @@ from __future__ import annotations
 
 import heapq
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import count
-from typing import TypeAlias
 
 from ..link import Address
 from ..message import check_of
-from .assemble import Assembler, Complete, Via
+from .assemble import Assembler, Via
+from .effects import Arrived, Asked, Confirmed, Effect, GaveUp, Greeted, Met, Out
 from .fec import MAX_SYMBOLS
 from .frame import (
     SYMBOL_HEAD,
@@ -63,78 +63,6 @@ MAX_CONTROLS = 64
 
 MAX_ASKED = 4096
 """Tags whose receiving is followed at once; the oldest is forgotten first."""
-
-
-@dataclass(frozen=True, slots=True)
-class Out:
-    """A frame to send.
-
-    Args:
-        data: the packed frame.
-        to: the address; None is everyone in hearing.
-        tag: the message it belongs to.
-        control: it is a control frame: small, and it goes first.
-        flight: it belongs to a message of ours on its way.
-    """
-
-    data: bytes = field(repr=False)
-    to: Address | None
-    tag: int
-    control: bool
-    flight: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Arrived:
-    """A message is whole: commit it, then call ``committed`` (unless it is not for us)."""
-
-    complete: Complete
-
-
-@dataclass(frozen=True, slots=True)
-class Confirmed:
-    """The far end has the message with this tag. ``by`` is the origin that says so."""
-
-    tag: int
-    by: int
-    verdict: Verdict
-
-
-@dataclass(frozen=True, slots=True)
-class GaveUp:
-    """Nobody answered for the message with this tag, however often we polled."""
-
-    tag: int
-
-
-@dataclass(frozen=True, slots=True)
-class Met:
-    """An origin spoke, and this is its address on this link."""
-
-    origin: int
-    peer: Address
-
-
-@dataclass(frozen=True, slots=True)
-class Greeted:
-    """An origin answered our hello with this nonce."""
-
-    nonce: int
-    origin: int
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """Somebody polls for a message that we do not hold: was it committed before?
-
-    Answer with ``committed`` if it was, with ``lacking`` if not.
-    """
-
-    poll: Poll
-    peer: Address | None
-
-
-Effect: TypeAlias = Arrived | Confirmed | GaveUp | Met | Greeted | Asked
 
 
 @dataclass(slots=True)

@@ -11,9 +11,10 @@ import pytest
 
 from focal.core.framing import frame as frames
 from focal.core.framing.assemble import Assembler
+from focal.core.framing.effects import Arrived, Asked, Confirmed, GaveUp
 from focal.core.framing.frame import Verdict
 from focal.core.framing.pace import Pace
-from focal.core.framing.peer import Arrived, Asked, Confirmed, Conversation, GaveUp
+from focal.core.framing.peer import Conversation
 from focal.core.framing.split import Splitter, chance, redundancy
 from focal.core.message import Kind, Message, MessageId, check_of, destination_of, id_of
 
