@@ -6,9 +6,9 @@ import random
 
 from focal.core.framing import frame as frames
 from focal.core.framing.assemble import Assembler
+from focal.core.framing.effects import GaveUp
 from focal.core.framing.frame import Hello, Poll, Symbol
 from focal.core.framing.pace import Gap, Pace
-from focal.core.framing.effects import GaveUp
 from focal.core.framing.peer import MAX_CONTROLS, Conversation
 from focal.core.framing.split import Splitter
 from focal.core.message import Kind, Message, MessageId, check_of
