@@ -369,6 +369,8 @@ def _origin(text: str) -> int:
     digits = text[1:]
     if len(digits) != 8 or not all(c in "0123456789abcdefABCDEF" for c in digits):
         raise SettingsError(f"{text!r} is no origin: one is written ~1a2b3c4d")
+    if not int(digits, 16):
+        raise SettingsError(f"{text!r} is no origin: no node has 0")
     return int(digits, 16)
 
 

@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from .core.errors import SettingsError
+from .core.errors import SettingsError, SpoolError
 from .core.link import Transport
 from .core.message import MessageId
 from .core.ports import Source
@@ -70,6 +70,12 @@ class App:
     def spool(self) -> Spool:
         """Open this node's spool, a connection of its own. Raises SpoolError."""
         return self.home.spool(self.settings.spool.durability)
+
+    def kept(self) -> Spool:
+        """Open the spool to look after what is in it. Raises SpoolError: also if there is none."""
+        if not self.folder.exists():
+            raise SpoolError(f"there is no home {self.folder}: nothing was sent or received there")
+        return self.spool()
 
     def new_id(self) -> MessageId:
         """Return the id of a new message of this node, never given before. Raises SpoolError."""

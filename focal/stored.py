@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 def outgoing(app: App, *, all: bool = False, dead: bool = False) -> list[Outgoing]:
     """Return what waits, one for each message and link; ``all``: also what is done; ``dead``: what
     ended refused, expired or unknown."""
-    with app.spool() as spool:
+    with app.kept() as spool:
         return _outgoing(spool.outbox.dead() if dead else spool.outbox.legs(all=all))
 
 
@@ -37,7 +37,7 @@ def history(app: App, id: str) -> tuple[list[Outgoing], list[Progress]]:
     Raises:
         SpoolError: nothing is known of it.
     """
-    with app.spool() as spool:
+    with app.kept() as spool:
         number = MessageId.parse(id)
         legs, events = _outgoing(spool.outbox.find(number)), spool.outbox.events(number)
     if not legs and not events:
@@ -47,19 +47,19 @@ def history(app: App, id: str) -> tuple[list[Outgoing], list[Progress]]:
 
 def retry(app: App, id: str) -> list[Outgoing]:
     """Queue a message again on the links where it ended badly. Raises SpoolError."""
-    with app.spool() as spool:
+    with app.kept() as spool:
         return _outgoing(spool.outbox.retry(MessageId.parse(id)))
 
 
 def give_up(app: App, id: str) -> None:
     """Drop a message from the outbox. Raises SpoolError: it is not there."""
-    with app.spool() as spool:
+    with app.kept() as spool:
         spool.outbox.drop(MessageId.parse(id))
 
 
 def held(app: App, limit: int) -> list[Held]:
     """Return the newest messages of the inbox, oldest of them first."""
-    with app.spool() as spool:
+    with app.kept() as spool:
         return [_held(app.plugins, entry) for entry in spool.inbox.entries(limit=limit)]
 
 
@@ -70,7 +70,7 @@ def look(app: App, id: str) -> list[Held]:
 
 def forget(app: App, id: str) -> None:
     """Delete a message from the inbox; its id stays known. Raises SpoolError."""
-    with app.spool() as spool:
+    with app.kept() as spool:
         spool.inbox.drop(MessageId.parse(id))
 
 
@@ -95,7 +95,7 @@ async def play(app: App, id: str, sink: str) -> str | None:
 
 
 def _entries(app: App, id: str) -> list[Entry]:
-    with app.spool() as spool:
+    with app.kept() as spool:
         if found := spool.inbox.find(MessageId.parse(id)):
             return found
     raise SpoolError(f"no message {id} in the inbox: see focal inbox list")

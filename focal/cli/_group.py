@@ -12,11 +12,36 @@ import click
 from ._out import put
 from ._shell import Shell
 
+
+class _FolderType(click.Path):
+    """A folder's path; an empty one, which a variable without a value makes, is refused."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value == "":
+            self.fail("no folder is named.", param, ctx)
+        return super().convert(value, param, ctx)
+
+
 _FOLDER: dict[str, Any] = {
-    "type": click.Path(file_okay=False, path_type=Path),
+    "type": _FolderType(file_okay=False, path_type=Path),
     "metavar": "DIR",
     "is_eager": True,  # `focal --home DIR --help` lists the commands of that home's plugins
 }
+
+
+class Seconds(click.FloatRange):
+    """A time above 0; one that never ends (``inf``) is no time, nor is ``nan``."""
+
+    def __init__(self) -> None:
+        super().__init__(0, min_open=True)
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        seconds: float = super().convert(value, param, ctx)
+        if seconds - seconds != 0:
+            self.fail(f"{value} is no number of seconds.", param, ctx)
+        return seconds
 
 
 def common_options() -> list[click.Parameter]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from ._group import Command
+from ._group import Command, Seconds
 from ._shell import Shell
 
 
@@ -16,9 +16,7 @@ from ._shell import Shell
     "--sink", multiple=True, metavar="SPEC", help="For example jsonl:log; may be repeated."
 )
 @click.option("--count", type=click.IntRange(1), metavar="N", help="End after N messages.")
-@click.option(
-    "--timeout", type=click.FloatRange(0, min_open=True), metavar="S", help="End after S seconds."
-)
+@click.option("--timeout", type=Seconds(), metavar="S", help="End after S seconds.")
 @click.pass_obj
 def command(
     shell: Shell,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from ._group import Command
+from ._group import Command, Seconds
 from ._shell import Shell
 
 
@@ -18,13 +18,15 @@ from ._shell import Shell
     help="Record from the microphone; without SECONDS until Enter.",
 )  # fmt: skip
 @click.option("--text", metavar="T", help="Send a text instead of speech.")
-@click.option("--raw", type=int, metavar="RATE", help="Stdin is bare 16-bit samples, mono.")
+@click.option(
+    "--raw", type=click.IntRange(1), metavar="RATE", help="Stdin is bare 16-bit samples, mono."
+)
 @click.option(
     "--wait", type=click.Choice(["queued", "sent", "delivered"]),
     help="What to wait for; default: sent.",
 )  # fmt: skip
 @click.option(
-    "--timeout", type=click.FloatRange(0, min_open=True), metavar="S",
+    "--timeout", type=Seconds(), metavar="S",
     help="Wait so long at most; default: the message's lifetime.",
 )  # fmt: skip
 @click.option("--dry-run", is_flag=True, help="Say what it would cost; send nothing.")
@@ -45,6 +47,10 @@ def command(
     """Send FILE (- is stdin), a recording or a text; it stays in the outbox until it got there."""
     if sum(given is not None for given in (file, record, text)) != 1:
         raise click.UsageError("say one of FILE, --record and --text")
+    if text == "":
+        raise click.UsageError("--text is empty: there is nothing to send")
+    if to == "":
+        raise click.UsageError("--to is empty: leave it out to send to everybody")
     from ..sending import Order, price, send
 
     app = shell.app(via=via, quality=quality, wait=wait)

@@ -155,6 +155,7 @@ def test_96_khz_in_stereo_is_fine(focal: Focal, home: Path, tmp_path: Path) -> N
         (["--via", "udp://[::1"], "udp://[::1"),
         ([], "say --via LINK"),
         (["--via", UDP, "--to", "~12"], "~1a2b3c4d"),
+        (["--via", UDP, "--to", "~00000000"], "no node has 0"),
         (["--via", UDP, "--raw", "8000"], "--raw is for standard input"),
     ],
 )
@@ -277,7 +278,15 @@ def test_a_home_that_is_read_only(focal: Focal, tmp_path: Path) -> None:
     assert (done.code, "/proc/focal" in done.line) == (1, True)
 
 
+def test_looking_makes_no_home(focal: Focal, home: Path) -> None:
+    for command in ("outbox", "inbox"):
+        done = focal("--home", home, command, "list")
+        assert (done.code, f"there is no home {home}" in done.line) == (1, True)
+    assert not home.exists()
+
+
 def test_a_spool_of_a_newer_version(focal: Focal, home: Path) -> None:
+    home.mkdir()
     assert focal("--home", home, "outbox", "list").code == 0
     with sqlite3.connect(home / "spool.db") as database:
         database.execute("PRAGMA user_version = 99")
@@ -308,6 +317,7 @@ def test_a_spool_that_is_no_database(focal: Focal, home: Path) -> None:
 def test_a_message_that_there_is_not(
     focal: Focal, home: Path, command: list[str], said: str
 ) -> None:
+    home.mkdir()
     done = focal("--home", home, *command)
     assert (done.code, said in done.line) == (1, True)
 

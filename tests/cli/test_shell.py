@@ -59,6 +59,14 @@ def test_the_common_options_stand_before_or_after_the_name(
         (["send", "--via", "udp://127.0.0.1:9"], "one of FILE, --record and --text"),
         (["send", "--text", "x", "--timeout", "-1"], "-1"),
         (["listen", "--count", "0"], "0 is not in the range"),
+        (["listen", "--timeout", "nan"], "'--timeout': nan is no number of seconds"),
+        (["send", "--text", "x", "--timeout", "nan"], "nan"),
+        (["send", "--text", ""], "--text is empty"),
+        (["send", "--text", "x", "--to", ""], "--to is empty"),
+        (["send", "-", "--raw", "0"], "'--raw'"),
+        (["send", "-", "--raw", "-5"], "'--raw'"),
+        (["--home", "", "inbox", "list"], "'--home': no folder is named"),
+        (["inbox", "list", "--home", ""], "'--home': no folder is named"),
     ],
 )
 def test_wrong_usage_is_one_line_and_exit_code_2(
@@ -89,6 +97,7 @@ def test_a_signal_ends_a_listener_in_order(
 
 
 def test_logs_and_notes_can_be_json(focal: Focal, home: Path) -> None:
+    home.mkdir()
     done = focal("--log", "json", "--home", home, "inbox", "list")
     assert done.err == '{"level": "note", "text": "the inbox is empty"}\n'
 
