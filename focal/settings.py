@@ -7,6 +7,7 @@ mean, its transport knows.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -128,12 +129,14 @@ class Settings:
         )
         for variable in sorted(environment, key=_links_first):
             settings = settings._with_variable(variable, environment[variable])
-        return settings._checked()
+        return settings
 
     def with_flags(self, **flags: object) -> Settings:
         """Return settings in which every flag that was given (is not None) stands in defaults."""
         given = {name: value for name, value in flags.items() if value not in (None, ())}
-        return replace(self, defaults=replace(self.defaults, **cast(Any, given)))._checked()
+        for name, value in given.items():
+            _check(name, value, f"--{name}")
+        return replace(self, defaults=replace(self.defaults, **cast(Any, given)))
 
     def _with_variable(self, variable: str, text: str) -> Settings:
         path = setting_of(variable, self.links)
@@ -147,22 +150,13 @@ class Settings:
         value = _typed(section, keys[0], text, variable)
         return replace(self, **{table: replace(section, **value)})
 
-    def _checked(self) -> Settings:
-        _known([self.defaults.wait], get_args(Wait), "wait")
-        _known([self.spool.durability], get_args(Durability), "durability")
-        if not 0 < self.defaults.lifetime <= MAX_LIFETIME:
-            raise SettingsError(
-                f"a message's lifetime is above 0 and at most {MAX_LIFETIME} s (7 days)"
-            )
-        name = self.defaults.name
-        if name is not None and not 0 < len(name.encode()) <= MAX_NAME:
-            raise SettingsError(f"a display name has 1 to {MAX_NAME} bytes of UTF-8")
-        return self
-
 
 def settings_file(folders: Iterable[Path]) -> Path | None:
-    """Return the file that counts: the first ``focal.toml`` among ``folders``; None: no file."""
-    return next((path for folder in folders if (path := folder / FILE).is_file()), None)
+    """Return the file that counts: the first ``focal.toml`` among ``folders``; None: no file.
+
+    What is called so counts, whatever it is; ``read_toml`` tells that it is no file.
+    """
+    return next((path for folder in folders if os.path.lexists(path := folder / FILE)), None)
 
 
 def setting_of(variable: str, links: Iterable[str]) -> tuple[str, ...] | None:
@@ -225,6 +219,8 @@ def _known(given: Iterable[str], known: Iterable[str], where: str) -> None:
 def _section(section: T, table: object, where: str) -> T:
     """Return the section with what the table says; the wrong type of a value is an error."""
     for name, value in _table(table, where).items():
+        if isinstance(value, str) and isinstance(getattr(section, name, None), bool):
+            raise SettingsError(f"{where}: {name} is true or false, without quotes, not {value!r}")
         section = replace(cast(Any, section), **_typed(section, name, value, where))
     return section
 
@@ -241,9 +237,34 @@ def _typed(section: object, name: str, value: object, where: str) -> dict[str, o
     _known([name], types, where)
     what, read = _READERS[types[name]]
     try:
-        return {name: read(value)}
+        typed = read(value)
     except (KeyError, TypeError, ValueError):
         raise SettingsError(f"{where}: {name} is {what}, not {value!r}") from None
+    _check(name, typed, where)
+    return {name: typed}
+
+
+def _check(name: str, value: object, where: str) -> None:
+    """Refuse a value of the right kind that is none of those there are; ``where`` says it."""
+    match name, value:
+        case "wait", str():
+            _one_of(value, get_args(Wait), f"{where}: wait")
+        case "durability", str():
+            _one_of(value, get_args(Durability), f"{where}: durability")
+        case "quality", "":
+            raise SettingsError(f"{where}: quality is empty: name one, or auto")
+        case "lifetime", float() if not 0 < value <= MAX_LIFETIME:
+            most = f"{MAX_LIFETIME} s (7 days)"
+            raise SettingsError(f"{where}: a message's lifetime is above 0 and at most {most}")
+        case "name", str() if not 0 < len(value.encode()) <= MAX_NAME:
+            raise SettingsError(f"{where}: a display name has 1 to {MAX_NAME} bytes of UTF-8")
+        case _:
+            pass
+
+
+def _one_of(value: str, known: tuple[str, ...], what: str) -> None:
+    if value not in known:
+        raise SettingsError(f"{what} is not {value!r}{nearest(value, known)}")
 
 
 def _string(value: object) -> str:

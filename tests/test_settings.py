@@ -114,11 +114,15 @@ def test_other_variables_of_ours_are_left_alone(tmp_path: Path) -> None:
     [
         ("defaults.qualty = 'c2'", "did you mean 'quality'?"),
         ("[default]\nvia = 'hill'", "did you mean 'defaults'?"),
-        ("spool.durability = 'powr'", "did you mean 'power'?"),
+        ("spool.durability = 'powr'", "[spool]: durability is not 'powr'; did you mean 'power'?"),
         ("defaults.wait = 'deliverd'", "did you mean 'delivered'?"),
         ("defaults.lifetime = 'long'", "lifetime is a number, not 'long'"),
         ("defaults.lifetime = true", "lifetime is a number, not True"),
         ("defaults.lifetime = 700000", "at most 604800 s (7 days)"),
+        ("defaults.lifetime = 0", "focal.toml, [defaults]: a message's lifetime"),
+        ("defaults.lifetime = nan", "focal.toml, [defaults]: a message's lifetime"),
+        ("defaults.play = 'yes'", "play is true or false, without quotes"),
+        ("defaults.quality = ''", "focal.toml, [defaults]: quality is empty"),
         ("defaults.play = 'perhaps'", "play is true or false"),
         ("defaults.name = 5", "name is a text"),
         ("defaults.name = ''", "a display name has 1 to"),
@@ -160,6 +164,33 @@ def test_a_slip_in_the_environment_is_one_line_that_says_what_was_meant(
     tmp_path: Path, variable: str, said: str
 ) -> None:
     assert said in refusal(tmp_path, "links.hill.url = 'udp://a:1'", **{variable: "x"})
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("FOCAL_DEFAULTS__WAIT", "soon"),
+        ("FOCAL_DEFAULTS__LIFETIME", "-1"),
+        ("FOCAL_DEFAULTS__NAME", ""),
+        ("FOCAL_DEFAULTS__QUALITY", ""),
+        ("FOCAL_SPOOL__DURABILITY", "none"),
+    ],
+)
+def test_a_value_that_cannot_be_is_told_with_its_variable(
+    tmp_path: Path, variable: str, value: str
+) -> None:
+    assert refusal(tmp_path, **{variable: value}).startswith(f"{variable}: ")
+
+
+def test_a_value_that_cannot_be_is_told_with_its_flag() -> None:
+    with pytest.raises(SettingsError, match=r"^--wait: wait is not 'soon'"):
+        Settings().with_flags(wait="soon")
+
+
+def test_a_folder_in_the_files_place_is_told(tmp_path: Path) -> None:
+    (tmp_path / "focal.toml").mkdir()
+    with pytest.raises(SettingsError, match=r"focal\.toml cannot be read: Is a directory"):
+        Settings.read([tmp_path], {})
 
 
 def test_every_variable_that_the_code_reads_is_known() -> None:
