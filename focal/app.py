@@ -124,11 +124,22 @@ class App:
     def source(self, file: str, raw: int | None) -> Source:
         """Return the source of a FILE argument; ``raw``: stdin has bare samples at this rate.
 
+        ``name:rest`` is a source of that name (``mic:5``), unless there is a file called so.
+
         Raises:
             SettingsError: bare samples in a file.
         """
         if raw is None:
-            return self.plugins.source("stdin:wav" if file == "-" else f"file:{file}")
+            return self.plugins.source(self._source_name(file))
         if file != "-":
             raise SettingsError("--raw is for standard input: name it - instead of a file")
         return self.plugins.source(f"stdin:raw:{raw}")
+
+    def _source_name(self, file: str) -> str:
+        if file == "-":
+            return "stdin:wav"
+        name, colon, _ = file.partition(":")
+        if not colon or Path(file).exists():
+            return f"file:{file}"
+        known = name in {spec.name for spec in self.plugins.sources()}
+        return file if known else f"file:{file}"

@@ -83,7 +83,7 @@ def run(app: App, out: str) -> Demo:
         received, took = run_virtual(_cross(app, speech, mesh, ear, Path(folder)))
     if received is None or ear.clip is None:
         raise FocalError("the message did not arrive: this must not happen, please report it")
-    write(Path(out), wav_bytes(ear.clip))
+    write(out, wav_bytes(ear.clip))
     return Demo(
         delivered=True,
         codec=spec.name,

@@ -1,11 +1,13 @@
 """The codec side alone, on files: encode, decode and look into packets.
 
-The law of this module: a file is written whole or not at all, and nothing is opened but files and
-the home's spool (a new message needs an id).
+The law of this module: a file is written whole or not at all, ``-`` is stdin or stdout, and
+nothing else is opened but the home's spool (a new message needs an id).
 """
 
 from __future__ import annotations
 
+import os
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -31,7 +33,7 @@ MAX_FILE = 4 * MAX_MESSAGE
 
 
 async def encode_file(app: App, file: str, out: str, form: str, raw: int | None) -> Encoded:
-    """Encode a sound file (``-`` is stdin) into a packet file of form ``focal`` or ``tinyvoice``.
+    """Encode a sound file into a packet file of form ``focal`` or ``tinyvoice``.
 
     Raises:
         FocalError: no sound, no such quality, too long, or the file cannot be written.
@@ -51,7 +53,7 @@ async def encode_file(app: App, file: str, out: str, form: str, raw: int | None)
         sender=app.settings.defaults.name,
     )
     data = message.to_bytes()
-    write(Path(out), packet_of(message) if form == "tinyvoice" else Envelope(data).to_bytes())
+    write(out, packet_of(message) if form == "tinyvoice" else Envelope(data).to_bytes())
     return Encoded(message.id, spec.name, speech.seconds, len(speech.payload), len(data), out)
 
 
@@ -67,7 +69,7 @@ def decode_packet(app: App, file: str, out: str, quality: str | None) -> Decoded
         spec, clip = decode(app.plugins, message)
     except CodecError as error:
         raise type(error)(f"{file}: {error}") from error
-    write(Path(out), wav_bytes(clip))
+    write(out, wav_bytes(clip))
     size = len(message.payload)
     return Decoded(message.id, spec.name, clip.seconds, size, out, opened.guessed)
 
@@ -113,40 +115,80 @@ def opened_file(file: str, quality: str | None) -> Opened:
         SourceError: there is no such file, or it cannot be read.
         FrameError: it is no packet, or it is damaged.
     """
-    codec = _tinyvoice_id(quality)
-    data = read(Path(file))
+    codec = next((number for number, name in CODECS.items() if name == quality), None)
+    name, data = ("standard input", _from_stdin()) if file == "-" else (file, read(Path(file)))
+    if len(data) > MAX_FILE:
+        raise FrameError(f"{name} is no packet: it has more than {MAX_FILE} bytes")
     try:
         opened = open_packet(data, codec)
     except FrameError as error:
-        raise FrameError(f"{file} is no packet that can be read: {error}") from error
-    if codec is not None and opened.form != "tinyvoice-headerless":
-        raise SettingsError(f"{file} says itself what it holds: leave --quality away")
+        raise FrameError(f"{name} is no packet that can be read: {error}") from error
+    if quality is not None and opened.form != "tinyvoice-headerless":
+        raise SettingsError(
+            f"{name} says itself what it holds: leave --quality away, which is for TinyVoice "
+            "packets without header"
+        )
+    if quality is not None and codec is None:
+        near = nearest(quality, CODECS.values())
+        raise SettingsError(f"a TinyVoice packet does not hold {quality!r}{near}")
     return opened
 
 
 def read(path: Path) -> bytes:
-    """Return a packet file's bytes. Raises SourceError."""
+    """Return a packet file's bytes, of a longer file its beginning. Raises SourceError."""
     try:
         with path.open("rb") as file:
-            data = file.read(MAX_FILE + 1)
+            return file.read(MAX_FILE + 1)
     except OSError as error:
         raise SourceError(f"cannot read {path}: {error.strerror}") from error
-    if len(data) > MAX_FILE:
-        raise FrameError(f"{path} is no packet: it has more than {MAX_FILE} bytes")
-    return data
 
 
-def write(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all; a device or pipe is written to. Raises SinkError."""
-    if path.is_dir():
+def _from_stdin() -> bytes:
+    if sys.stdin is None or sys.stdin.isatty():
+        raise SourceError("standard input is no packet: pipe one into it, or name a file")
+    try:
+        return sys.stdin.buffer.read(MAX_FILE + 1)
+    except OSError as error:
+        raise SourceError(f"standard input cannot be read: {error.strerror}") from error
+
+
+def write(out: str, data: bytes) -> None:
+    """Write a file whole or not at all; ``-`` (stdout), a device or pipe is written to.
+
+    Raises:
+        SinkError: it cannot be written.
+        BrokenPipeError: nobody reads standard output any more.
+    """
+    path = Path(out)
+    if out == "-":
+        _to_stdout(data)
+    elif path.is_dir():
         raise SinkError(f"{path} is a folder: name a file")
-    if not path.exists() or path.is_file():
+    elif not path.exists() or path.is_file():
         write_whole(path, data)
-        return
+    else:
+        _to_device(path, data)
+
+
+def _to_device(path: Path, data: bytes) -> None:
     try:
         path.write_bytes(data)
     except OSError as error:
         raise SinkError(f"{path} cannot be written: {error.strerror}") from error
+
+
+def _to_stdout(data: bytes) -> None:
+    """Write without a buffer, so that nothing of it is left for the end of the process."""
+    if sys.stdout.isatty():
+        raise SinkError("standard output is a terminal: send it to a file or program, or name one")
+    rest = memoryview(data)
+    try:
+        while rest:
+            rest = rest[os.write(sys.stdout.fileno(), rest) :]
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise SinkError(f"standard output cannot be written: {error.strerror}") from error
 
 
 def _no_form(app: App, spec: CodecSpec) -> str:
@@ -157,17 +199,6 @@ def _no_form(app: App, spec: CodecSpec) -> str:
     if here:
         return f"{no_form}: choose --quality {' or '.join(here)}"
     return f"{no_form}, only for FocalCodec, which this focal cannot encode yet: use --format focal"
-
-
-def _tinyvoice_id(quality: str | None) -> int | None:
-    if quality is None:
-        return None
-    for number, name in CODECS.items():
-        if name == quality:
-            return number
-    raise SettingsError(
-        f"a TinyVoice packet does not hold {quality!r}{nearest(quality, CODECS.values())}"
-    )
 
 
 def _seconds(message: Message, spec: CodecSpec | None) -> float | None:

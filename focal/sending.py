@@ -158,14 +158,20 @@ async def _draft(
 
 async def _capture(app: App, order: Order, say: Callable[[str], None]) -> Clip | Recording:
     if order.record is None:
-        return await sound_in(app.source(order.file or "-", order.raw))
+        source = app.source(order.file or "-", order.raw)
+    else:
+        source = MicrophoneSource(order.record or None)
+    if isinstance(source, MicrophoneSource) and source.endless:
+        return await _until_enter(source, say)
     if order.record:
         say(f"recording for {order.record:g} s")
-        return await sound_in(MicrophoneSource(order.record))
+    return await sound_in(source)
+
+
+async def _until_enter(source: MicrophoneSource, say: Callable[[str], None]) -> Clip | Recording:
     if sys.stdin is None or not sys.stdin.isatty():
         raise SettingsError("standard input has no Enter key: say how long, --record SECONDS")
     say("recording: press Enter to end")
-    source = MicrophoneSource()
     loop = asyncio.get_running_loop()
     loop.add_reader(sys.stdin, source.stop)
     try:

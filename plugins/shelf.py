@@ -123,7 +123,7 @@ def no_such(word: str, name: str, names: Iterable[str]) -> str:
     """Say that nothing is called ``name``, which is the nearest, and what there is."""
     there = sorted(names)
     listed = f"there are {', '.join(there)}" if there else "none is installed"
-    return f"there is no {word} {name!r}{nearest(name, there)}; {listed}"
+    return f"there is no {word} {name!r}{nearest(name, there)} ({listed})"
 
 
 def nearest(name: str, names: Iterable[str]) -> str:

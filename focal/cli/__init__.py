@@ -11,7 +11,11 @@ from __future__ import annotations
 def main() -> None:
     """Run the command that ``sys.argv`` says, and leave with its exit code."""
     import sys
+    from io import TextIOWrapper
 
     from ._run import leave, run
 
+    if isinstance(sys.stdout, TextIOWrapper) and sys.stdout.errors == "strict":
+        # File names may be any bytes.
+        sys.stdout.reconfigure(errors="backslashreplace")
     leave(run(sys.argv[1:]))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
@@ -22,6 +24,7 @@ class _FolderType(click.Path):
         return super().convert(value, param, ctx)
 
 
+_STRAY = re.compile("[\ud800-\udfff]")
 _FOLDER: dict[str, Any] = {
     "type": _FolderType(file_okay=False, path_type=Path),
     "metavar": "DIR",
@@ -42,6 +45,10 @@ class Seconds(click.FloatRange):
         if seconds - seconds != 0:
             self.fail(f"{value} is no number of seconds.", param, ctx)
         return seconds
+
+
+FILE = click.Path(readable=False, allow_dash=True)
+"""The type of file names: they may be any bytes, where other words are UTF-8."""
 
 
 def common_options() -> list[click.Parameter]:
@@ -92,9 +99,37 @@ class Command(_Helpful):
         self.params += common_options()
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Set up logging as the options say, then run the command."""
+        """Set up logging as the options say, then run the command.
+
+        Raises:
+            click.UsageError: a word that is no file's name is not UTF-8.
+            SettingsError: a variable is not.
+        """
         ctx.ensure_object(Shell).start_logging()
+        _check_words(ctx)
+        _check_variables(os.environ)
         return super().invoke(ctx)
+
+
+def _check_words(context: click.Context) -> None:
+    for option in context.command.params:
+        is_file = isinstance(option.type, click.Path)
+        if not is_file and not _is_text(context.params.get(option.name or "")):
+            raise click.UsageError(f"{option.get_error_hint(context)} is not UTF-8", context)
+
+
+def _is_text(value: object) -> bool:
+    """Tell whether words of the command line are UTF-8; Python keeps other bytes as surrogates."""
+    words = value if isinstance(value, tuple) else (value,)
+    return not any(isinstance(word, str) and _STRAY.search(word) for word in words)
+
+
+def _check_variables(environment: Mapping[str, str]) -> None:
+    from ..core.errors import SettingsError
+
+    for name, value in environment.items():
+        if name.startswith("FOCAL_") and name != "FOCAL_HOME" and not _is_text(value):
+            raise SettingsError(f"the variable {name} is not UTF-8")
 
 
 class Group(_Helpful, click.Group):

@@ -91,6 +91,8 @@ def _plain(error: Exception) -> Exception:
     """Return what a user understands of an error that is not focal's own but no bug either."""
     if isinstance(error, MemoryError):
         return FocalError("there is not enough memory for this")
+    if isinstance(error, BrokenPipeError):
+        return ReaderGone()
     return error
 
 

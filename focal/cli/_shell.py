@@ -92,6 +92,20 @@ class Shell:
         if not results and nothing:
             self.note(nothing)
 
+    def check_out(self, out: str) -> None:
+        """Refuse to write both data and JSON objects to stdout. Raises click.UsageError."""
+        if out == "-" and self.json:
+            raise click.UsageError("--json and - both want standard output: name a file")
+
+    def wrote(self, result: Result, out: str) -> None:
+        """Print what was written; on stderr where stdout has the data itself."""
+        from ._show import as_text
+
+        if out == "-":
+            self.note(as_text(result))
+        else:
+            self.show(result)
+
     def note(self, text: str) -> None:
         """Say on stderr how far the work is."""
         self._tell("note", text, text)

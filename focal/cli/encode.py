@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import click
 
-from ._group import Command
+from ._group import FILE, Command
 from ._shell import Shell
 
 
 @click.command("encode", cls=Command)
-@click.argument("file")
-@click.option("-o", "--out", required=True, metavar="PACKET", help="The packet file to write.")
+@click.argument("file", type=FILE)
+@click.option(
+    "-o", "--out", required=True, type=FILE, metavar="PACKET",
+    help="The packet file to write; - is stdout.",
+)  # fmt: skip
 @click.option("--quality", metavar="Q", help="For example c2-1300; default: auto.")
 @click.option("--raw", type=int, metavar="RATE", help="FILE is bare 16-bit samples, mono.")
 @click.option(
@@ -24,7 +27,8 @@ def command(
     """Encode the speech in FILE (- is stdin) into one packet."""
     from ..packets import encode_file
 
+    shell.check_out(out)
     app = shell.app(quality=quality)
     with shell.working(f"encoding {file}"):
         encoded = shell.run(encode_file(app, file, out, form, raw))
-    shell.show(encoded)
+    shell.wrote(encoded, out)

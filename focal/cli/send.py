@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import click
 
-from ._group import Command, Seconds
+from ._group import FILE, Command, Seconds
 from ._shell import Shell
 
 
 @click.command("send", cls=Command)
-@click.argument("file", required=False)
+@click.argument("file", required=False, type=FILE)
 @click.option("--via", multiple=True, metavar="LINK", help="A link; may be repeated.")
 @click.option("--quality", metavar="Q", help="For example c2-1300; default: auto.")
 @click.option("--to", metavar="PEER", help="An origin (~1a2b3c4d), a name, a link's own address.")

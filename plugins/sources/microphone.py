@@ -119,6 +119,9 @@ class MicrophoneSource:
         device: a device's number or a part of its name; None is the default one.
         load: gives PortAudio.
 
+    Attributes:
+        endless: no length was said: somebody has to call ``stop``.
+
     Raises:
         SourceError: seconds that are not above 0 and at most 3600.
     """
@@ -131,6 +134,7 @@ class MicrophoneSource:
     ) -> None:
         if seconds is not None and not 0 < seconds <= LONGEST:
             raise SourceError(f"a recording has more than 0 and at most {LONGEST:.0f} seconds")
+        self.endless = seconds is None
         self._seconds = seconds or LONGEST
         self._device = int(device) if device and device.isdecimal() else device or None
         self._load = load

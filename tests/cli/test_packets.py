@@ -163,3 +163,39 @@ def test_speech_comes_from_standard_input(
 def test_a_device_is_written_to_and_not_replaced(focal: Focal, home: Path, hello: Path) -> None:
     assert focal("--home", home, "encode", hello, "-o", "/dev/null").code == 0
     assert Path("/dev/null").is_char_device()
+
+
+def piped(*arguments: str, given: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+    command = [sys.executable, "-m", "focal", *arguments]
+    return subprocess.run(
+        command, input=given, capture_output=True, env=environment(), timeout=60
+    )  # fmt: skip
+
+
+def test_packets_and_wavs_go_through_pipes(home: Path, hello: Path) -> None:
+    encoded = piped("--home", str(home), "encode", str(hello), "-o", "-")
+    assert (encoded.returncode, len(encoded.stderr.splitlines())) == (0, 1)
+    told = piped("info", "-", "--json", given=encoded.stdout)
+    assert b'"form": "envelope"' in told.stdout
+    decoded = piped("decode", "-", "-o", "-", given=encoded.stdout)
+    assert (decoded.returncode, decoded.stdout[:4]) == (0, b"RIFF")
+    assert not Path("-").exists()
+    nothing = piped("info", "-", given=b"")
+    assert (nothing.returncode, b"standard input is no packet" in nothing.stderr) == (1, True)
+
+
+@pytest.mark.parametrize("command", ["encode", "decode"])
+def test_data_and_objects_do_not_share_standard_output(focal: Focal, command: str) -> None:
+    done = focal("--json", command, "x", "-o", "-")
+    assert (done.code, "--json and - both want standard output" in done.line) == (2, True)
+
+
+@pytest.mark.parametrize("command", ["info", "decode"])
+def test_quality_is_only_for_what_does_not_say_it(
+    focal: Focal, home: Path, hello: Path, tmp_path: Path, command: str
+) -> None:
+    packet = tmp_path / "hello.focal"
+    focal("--home", home, "encode", hello, "-o", packet)
+    options = ["-o", tmp_path / "x.wav"] if command == "decode" else []
+    done = focal(command, packet, "--quality", "c2-3200", *options)
+    assert (done.code, "TinyVoice packets without header" in done.line) == (2, True)

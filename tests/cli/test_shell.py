@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from tests.cli.conftest import Focal
-from tests.deadline import Deadline, running
+from tests.deadline import Deadline, environment, running
 from tests.deadline import focal as process
 
 
@@ -100,6 +102,50 @@ def test_logs_and_notes_can_be_json(focal: Focal, home: Path) -> None:
     home.mkdir()
     done = focal("--log", "json", "--home", home, "inbox", "list")
     assert done.err == '{"level": "note", "text": "the inbox is empty"}\n'
+
+
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        ("--text", "'--text'"),
+        ("--to", "'--to'"),
+        ("--via", "'--via'"),
+        ("--quality", "'--quality'"),
+    ],
+)
+def test_words_are_utf_8(focal: Focal, home: Path, option: str, said: str) -> None:
+    done = focal("--home", home, "send", "--via", "file:x", option, os.fsdecode(b"file:\xff"))
+    assert (done.code, f"{said} is not UTF-8" in done.line) == (2, True)
+
+
+def test_variables_are_utf_8(tmp_path: Path) -> None:
+    named = {**environment(), "FOCAL_DEFAULTS__NAME": os.fsdecode(b"\xff")}
+    command = process("--home", str(tmp_path), "outbox", "list")
+    done = subprocess.run(command, env=named, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (
+        2, "focal: the variable FOCAL_DEFAULTS__NAME is not UTF-8\n",
+    )  # fmt: skip
+
+
+def test_file_names_may_be_any_bytes(hello: Path, home: Path) -> None:
+    strange = hello.with_name(os.fsdecode(b"hello-\xff.wav"))
+    hello.rename(strange)
+    packet = strange.with_suffix(".focal")
+    encode = process("--home", str(home), "encode", str(strange), "-o", str(packet))
+    strict = {**environment(), "PYTHONIOENCODING": "utf-8:strict"}
+    done = subprocess.run(encode, env=strict, capture_output=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert packet.exists()
+
+
+@pytest.mark.parametrize(("rest", "code"), [("mic:0", 1), ("file:hello.wav", 0)])
+def test_a_file_may_name_any_source(
+    focal: Focal, home: Path, hello: Path, rest: str, code: int
+) -> None:
+    name = rest.replace("hello.wav", str(hello))
+    done = focal("--home", home, "encode", name, "-o", hello.with_suffix(".focal"))
+    assert done.code == code
+    assert code == 0 or "more than 0 and at most 3600 seconds" in done.line
 
 
 @pytest.mark.parametrize("command", [["info", "nosuch"], ["info", "--nosuch"], ["nosuch"]])
