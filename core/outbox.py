@@ -275,11 +275,11 @@ class Outbox:
         Raises:
             SpoolError: it is not here.
         """
-        why, at = "dropped from the outbox", self._unix()
+        at = self._unix()
         with self._db.transaction():
             for leg in self._must_find(id):
                 if not leg.done:
-                    self._journal.add(Progress(State.REFUSED, id, leg.name, None, at, why))
+                    self._journal.add(_dropped(leg, at))
             self._db.run("DELETE FROM outbox WHERE id = ?", number_of(id))
             self._total.refresh()
 
@@ -416,3 +416,11 @@ def _retriable(leg: Leg, link: str | None) -> bool:
     if not leg.done:
         return False
     return leg.state.final if link is None else link in (leg.link, leg.name)
+
+
+def _dropped(leg: Leg, at: float) -> Progress:
+    """Return what is to be told of a leg that is given up: what went out may still arrive."""
+    if leg.sent:
+        why = "it went out, then it was dropped here"
+        return Progress(State.UNKNOWN, leg.id, leg.name, None, at, why)
+    return Progress(State.REFUSED, leg.id, leg.name, None, at, "dropped from the outbox")

@@ -51,10 +51,13 @@ def retry(app: App, id: str) -> list[Outgoing]:
         return _outgoing(spool.outbox.retry(MessageId.parse(id)))
 
 
-def give_up(app: App, id: str) -> None:
-    """Drop a message from the outbox. Raises SpoolError: it is not there."""
+def give_up(app: App, id: str) -> list[Outgoing]:
+    """Drop a message from the outbox; return what it was. Raises SpoolError: it is not there."""
     with app.kept() as spool:
-        spool.outbox.drop(MessageId.parse(id))
+        number = MessageId.parse(id)
+        legs = _outgoing(spool.outbox.find(number))
+        spool.outbox.drop(number)
+        return legs
 
 
 def held(app: App, limit: int) -> list[Held]:
@@ -68,10 +71,16 @@ def look(app: App, id: str) -> list[Held]:
     return [_held(app.plugins, entry) for entry in _entries(app, id)]
 
 
-def forget(app: App, id: str) -> None:
-    """Delete a message from the inbox; its id stays known. Raises SpoolError."""
+def forget(app: App, id: str) -> list[Held]:
+    """Delete a message from the inbox; its id stays known. Return what it was, with its twins.
+
+    Raises:
+        SpoolError: it is not there.
+    """
+    found = look(app, id)
     with app.kept() as spool:
         spool.inbox.drop(MessageId.parse(id))
+    return found
 
 
 async def play(app: App, id: str, sink: str) -> str | None:

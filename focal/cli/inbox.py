@@ -52,5 +52,7 @@ def drop(shell: Shell, id: str) -> None:
     """Delete the message ID; it will not be taken a second time."""
     from ..stored import forget
 
-    forget(shell.app(), id)
+    dropped = forget(shell.app(), id)
+    if shell.json:
+        shell.show_all(dropped)
     shell.note(f"dropped {id}")

@@ -60,5 +60,7 @@ def drop(shell: Shell, id: str) -> None:
     """Give the message ID up."""
     from ..stored import give_up
 
-    give_up(shell.app(), id)
+    dropped = give_up(shell.app(), id)
+    if shell.json:
+        shell.show_all(dropped)
     shell.note(f"dropped {id}")

@@ -154,7 +154,8 @@ def test_what_came_is_in_the_inbox(
     again = tmp_path / "again.wav"
     assert focal(*at, "play", id, "--sink", f"wavfile:{again}").code == 0
     assert again.is_file()
-    assert focal(*at, "drop", id).code == 0
+    dropped = focal(*at, "drop", id)
+    assert (dropped.code, dropped.objects[0]["id"]) == (0, id)
     assert focal(*at, "list").objects == []
 
 
@@ -167,7 +168,7 @@ def test_the_outbox_is_looked_after(focal: Focal, tmp_path: Path, near: str) -> 
     assert waiting["link"] == near
     assert focal(*at, "outbox", "dead").objects == []
     assert "nothing to retry" in focal(*at, "outbox", "retry", id).line
-    assert focal(*at, "outbox", "drop", id).code == 0
+    assert focal(*at, "outbox", "drop", id).objects == [waiting]
     assert focal(*at, "outbox", "list").objects == []
     (dropped,) = focal(*at, "outbox", "show", id).objects
     assert (dropped["event"], dropped["reason"]) == ("refused", "dropped from the outbox")

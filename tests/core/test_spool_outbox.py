@@ -367,6 +367,15 @@ def test_a_retry_that_cannot_be_says_why(spool: Spool, clock: Clock) -> None:
         spool.outbox.retry(message(2).id)
 
 
+def test_a_message_that_went_out_is_not_refused_when_it_is_dropped(spool: Spool) -> None:
+    id = put(spool, message(1))
+    spool.outbox.burst(id, HILL.link, attempts=1, next_index=1)
+    spool.outbox.progress(id, HILL.link, State.SENT, at=EPOCH)
+    spool.outbox.drop(id)
+    last = spool.outbox.events(id)[-1]
+    assert (last.state, last.reason) == (State.UNKNOWN, "it went out, then it was dropped here")
+
+
 def test_a_dropped_message_is_gone_and_its_events_say_so(spool: Spool) -> None:
     id = put(spool, message(1), HILL, ROOM)
     finish(spool, id)
