@@ -358,6 +358,8 @@ def _code(error: sqlite3.Error) -> int:
 
 
 def _line(error: sqlite3.Error, path: Path) -> str:
+    if os.path.isdir(path):  # unlike Path.is_dir it never raises
+        return f"{path} is a folder: move it away, or use another --home"
     return _LINES.get(_code(error), "cannot open {path}: {error}").format(path=path, error=error)
 
 

@@ -86,6 +86,8 @@ def _unpack(data: bytes) -> dict[str, Any]:
         fields = msgpack.unpackb(
             data, strict_map_key=True, max_map_len=64, max_array_len=256, max_ext_len=0
         )
+    except msgpack.ExtraData as error:
+        raise FrameError("a damaged envelope: extra bytes after its end") from error
     except Exception as error:  # msgpack raises many kinds for bytes from outside; all mean one
         reason = str(error) or type(error).__name__
         raise FrameError(f"a damaged envelope: {reason}") from error

@@ -26,7 +26,16 @@ Object: TypeAlias = dict[str, Any]
 
 
 def as_object(result: Result) -> Object:
-    """Return the JSON object of a result or event."""
+    """Return the JSON object of a result or event; lengths of time in whole milliseconds."""
+    said = _object(result)
+    lengths = {key: round(said[key], 3) for key in _LENGTHS if isinstance(said.get(key), float)}
+    return {**said, **lengths}
+
+
+_LENGTHS = ("seconds", "air_seconds", "airtime")
+
+
+def _object(result: Result) -> Object:
     if isinstance(result, Progress):
         return _progress(result)
     if isinstance(result, Received):

@@ -115,8 +115,8 @@ def read_audio_bytes(data: bytes, rate: int | None = None, to: int | None = None
     if not data:
         raise SourceError("the audio is empty (0 bytes): check the program that should write it")
     if rate is None:
-        return _read("the audio", io.BytesIO(data), to)
-    return _collect("the audio", _bare(data), rate, to)
+        return _read("what was given", io.BytesIO(data), to)
+    return _collect("what was given", _bare(data), rate, to)
 
 
 def _refusal(path: Path, error: OSError) -> str:

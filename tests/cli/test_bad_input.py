@@ -211,6 +211,7 @@ def test_nobody_at_the_other_end_ends_unknown_and_loses_nothing(focal: Focal, ho
         (None, "No such file"),
         (b"", "it is empty"),
         (b"\x84\xa1v\x01\xa1mgarbage", "a damaged envelope"),
+        (b"\x81\xa1v\x01more", "extra bytes after its end"),
         (b"\xf1" + bytes(40), "a damaged message"),
         (b"\xf2" + bytes(40), "a message of version 2"),
         (b"this is a text.", "neither a focal packet nor a TinyVoice packet"),
@@ -293,6 +294,12 @@ def test_a_spool_of_a_newer_version(focal: Focal, home: Path) -> None:
     database.close()
     done = focal("--home", home, "outbox", "list")
     assert (done.code, "version 99" in done.line) == (1, True)
+
+
+def test_a_spool_that_is_a_folder(focal: Focal, home: Path) -> None:
+    (home / "spool.db").mkdir(parents=True)
+    done = focal("--home", home, "inbox", "list")
+    assert (done.code, "spool.db is a folder" in done.line) == (1, True)
 
 
 def test_a_spool_that_is_no_database(focal: Focal, home: Path) -> None:

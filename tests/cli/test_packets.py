@@ -47,6 +47,12 @@ def test_a_clip_of_5_62_s_is_494_bytes_at_700c(focal: Focal, home: Path, tmp_pat
     assert focal(*encode).objects[0]["payload_bytes"] == 494
 
 
+def test_seconds_are_told_to_the_millisecond(focal: Focal, home: Path, tmp_path: Path) -> None:
+    hello = recording(tmp_path / "hello.wav", seconds=1.00025)
+    done = focal("--json", "--home", home, "encode", hello, "-o", tmp_path / "x")
+    assert done.objects[0]["seconds"] == 1.0
+
+
 def test_every_packet_has_an_id_of_its_own(
     focal: Focal, home: Path, hello: Path, tmp_path: Path
 ) -> None:

@@ -214,7 +214,7 @@ def test_a_damaged_file_is_told(path: Path) -> None:
 
 def test_a_folder_in_its_place_is_told(path: Path) -> None:
     path.mkdir()
-    assert "cannot open" in refusal(path)
+    assert "is a folder" in refusal(path)
 
 
 def test_a_missing_folder_is_told(path: Path) -> None:
