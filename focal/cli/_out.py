@@ -25,22 +25,30 @@ class ReaderGone(Unwritten):
 
 def put(text: str) -> None:
     """Write a line to standard output at once. Raises Unwritten."""
-    with _ours():
+    with _telling():
         click.echo(text)
 
 
 def flush() -> None:
     """See that standard output has all that was written to it. Raises Unwritten."""
-    with _ours():
+    with _telling():
         sys.stdout.flush()
 
 
 @contextmanager
-def _ours() -> Generator[None]:
+def writing() -> Generator[None]:
+    """Tell of a reader that goes away in this context as such. Raises ReaderGone."""
     try:
         yield
     except BrokenPipeError as error:
         raise ReaderGone("nobody reads standard output any more") from error
+
+
+@contextmanager
+def _telling() -> Generator[None]:
+    try:
+        with writing():
+            yield
     except OSError as error:
         reason = error.strerror or error
         raise Unwritten(f"standard output cannot be written: {reason}") from error

@@ -51,9 +51,7 @@ def run(arguments: Sequence[str]) -> int:
     from ._group import focal
 
     shell = Shell()
-    if (
-        sys.stdout is None
-    ):  # started without one: the first file that is opened would be in its place
+    if sys.stdout is None:  # the first file that is opened would be in its place
         say(shell, "standard output is closed: send it somewhere (> /dev/null)")
         return FAILED
     try:
@@ -63,10 +61,6 @@ def run(arguments: Sequence[str]) -> int:
         return interrupted.code
     except (KeyboardInterrupt, click.Abort):
         return INTERRUPTED
-    except SystemExit as ended:  # click's own answer to a pipe that nobody reads
-        if not isinstance(ended.__context__, BrokenPipeError):
-            raise
-        return _told(shell, ReaderGone())
     except Exception as error:
         return _told(shell, error)
     return DONE
@@ -91,8 +85,6 @@ def _plain(error: Exception) -> Exception:
     """Return what a user understands of an error that is not focal's own but no bug either."""
     if isinstance(error, MemoryError):
         return FocalError("there is not enough memory for this")
-    if isinstance(error, BrokenPipeError):
-        return ReaderGone()
     return error
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from ._group import FILE, Command
+from ._out import writing
 from ._shell import Shell
 
 
@@ -21,6 +22,6 @@ def command(shell: Shell, packet: str, out: str, quality: str | None) -> None:
     from ..packets import decode_packet
 
     shell.check_out(out)
-    with shell.working(f"decoding {packet}"):
+    with shell.working(f"decoding {packet}"), writing():
         decoded = decode_packet(shell.app(), packet, out, quality)
     shell.wrote(decoded, out)

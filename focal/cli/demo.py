@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from ._group import FILE, Command
+from ._out import writing
 from ._shell import Shell
 
 
@@ -20,6 +21,6 @@ def command(shell: Shell, out: str, quality: str | None) -> None:
     from ..demo import run
 
     shell.check_out(out)
-    with shell.working("sending a spoken message over a radio that loses frames"):
+    with shell.working("sending a spoken message over a radio that loses frames"), writing():
         done = run(shell.app(quality=quality), out)
     shell.wrote(done, out)

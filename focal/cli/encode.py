@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from ._group import FILE, Command
+from ._out import writing
 from ._shell import Shell
 
 
@@ -29,6 +30,6 @@ def command(
 
     shell.check_out(out)
     app = shell.app(quality=quality)
-    with shell.working(f"encoding {file}"):
+    with shell.working(f"encoding {file}"), writing():
         encoded = shell.run(encode_file(app, file, out, form, raw))
     shell.wrote(encoded, out)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 import wave
@@ -188,6 +190,18 @@ def test_packets_and_wavs_go_through_pipes(home: Path, hello: Path) -> None:
     assert not Path("-").exists()
     nothing = piped("info", "-", given=b"")
     assert (nothing.returncode, b"standard input is no packet" in nothing.stderr) == (1, True)
+
+
+def test_a_packet_that_nobody_reads_ends_quietly(home: Path, hello: Path) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    encode = ["--home", str(home), "encode", str(hello), "-o", "-"]
+    done = subprocess.run(
+        [sys.executable, "-m", "focal", *encode],
+        stdout=write, stderr=subprocess.PIPE, env=environment(), timeout=60,
+    )  # fmt: skip
+    os.close(write)
+    assert (done.returncode, done.stderr) == (-signal.SIGPIPE, b"")
 
 
 @pytest.mark.parametrize("command", ["encode", "decode"])
