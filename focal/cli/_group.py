@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import click
 
@@ -120,7 +120,7 @@ def _check_words(context: click.Context) -> None:
 
 def _is_text(value: object) -> bool:
     """Tell whether words of the command line are UTF-8; Python keeps other bytes as surrogates."""
-    words = value if isinstance(value, tuple) else (value,)
+    words = cast("tuple[object, ...]", value) if isinstance(value, tuple) else (value,)
     return not any(isinstance(word, str) and _STRAY.search(word) for word in words)
 
 
