@@ -37,7 +37,9 @@ def test_a_crash_makes_nothing_sound_twice(pair: Pair, fail: str, cut: int) -> N
         pair.dies(first)
         with speaking(pair) as second:
             assert sender.wait() == 0, sender.story()
-            pair.deadline.until("everything has been spoken", lambda: not unspoken(pair))
+            with pair.owning() as owner:  # the sender waited for its own message alone
+                pair.deadline.until("everything has been spoken", lambda: not unspoken(pair))
+                pair.ends(owner)
             pair.ends(second)
     spoken = (pair.folder / "spoken").read_text().split()
     states = {str(entry.id): entry.outcomes[0].state for entry in pair.held()}
