@@ -42,6 +42,7 @@ def leave(code: int) -> NoReturn:
         import signal
 
         signal.signal(code - 128, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [code - 128])  # who started it may block it
         os.kill(os.getpid(), code - 128)
     sys.exit(code)
 
