@@ -227,7 +227,7 @@ class JsonLinesSink:
                 await to_its_end(partial(self._lines.add, key, json_line(delivery)))
         except OSError as error:
             raise refused(self._lines.name, error) from error
-        return None if self._lines.name == "-" else self._lines.name
+        return None if self._lines.name == "-" else os.path.abspath(self._lines.name)
 
 
 @asynccontextmanager

@@ -15,7 +15,7 @@ def main() -> None:
 
     from ._run import leave, run
 
-    if isinstance(sys.stdout, TextIOWrapper) and sys.stdout.errors == "strict":
-        # File names may be any bytes.
-        sys.stdout.reconfigure(errors="backslashreplace")
+    out: object = sys.stdout
+    if isinstance(out, TextIOWrapper) and out.errors == "strict":
+        out.reconfigure(errors="backslashreplace")  # file names may be any bytes
     leave(run(sys.argv[1:]))
