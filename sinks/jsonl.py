@@ -208,6 +208,7 @@ class JsonLinesSink:
     def __init__(self, lines: Lines) -> None:
         self._lines = lines
         self._turn = asyncio.Lock()
+        self._file = None if lines.name == "-" else str(Path(lines.name).absolute())
 
     @property
     def key(self) -> str:
@@ -227,7 +228,7 @@ class JsonLinesSink:
                 await to_its_end(partial(self._lines.add, key, json_line(delivery)))
         except OSError as error:
             raise refused(self._lines.name, error) from error
-        return None if self._lines.name == "-" else os.path.abspath(self._lines.name)
+        return self._file
 
 
 @asynccontextmanager
