@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Coroutine
-from typing import Any
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVarTuple
 
 from .draft import assumed_loss
 from .errors import FrameError
@@ -17,6 +17,8 @@ from .framing.pace import Pace
 from .hub import Arrival, Hub
 from .link import Limits, Link
 from .message import MessageId
+
+Args = TypeVarTuple("Args")
 
 WINDOW = 16
 """Messages on their way at once on a link whose airtime is free."""
@@ -105,11 +107,13 @@ class Carrier(ABC):
                 pass
         self._wake.clear()
 
-    async def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+    async def _spawn(
+        self, work: Callable[[*Args], Coroutine[Any, Any, None]], *args: *Args
+    ) -> None:
         """Let a commit run beside the reading of the link, but not too many."""
-        await self._committing.acquire()
+        await self._committing.acquire()  # cancelled here, nothing was begun
         self._at_work += 1
-        self._group.create_task(work).add_done_callback(self._worked)
+        self._group.create_task(work(*args)).add_done_callback(self._worked)
 
     def _worked(self, task: asyncio.Task[None]) -> None:
         self._at_work -= 1

@@ -49,7 +49,7 @@ class MessageCarrier(Carrier):
                 self.hub.stranger(self.name, error)
                 packet.ack()
                 continue
-            await self._spawn(self._commit(envelope, packet))
+            await self._spawn(self._commit, envelope, packet)
 
     async def _commit(self, envelope: Envelope, packet: Packet) -> None:
         keeps = self._link.limits.keeps

@@ -7,12 +7,12 @@ keeps nothing (the spool does).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from .carrier import GIVE_UP, WINDOW, Carrier, pace_of
+from .carrier import GIVE_UP, WINDOW, Args, Carrier, pace_of
 from .draft import BLIND_LOSS, blind_parity, padded_size
 from .errors import FrameError, PacketTooBig, SpoolError, TooLong, Withdrawn
 from .events import State
@@ -121,23 +121,25 @@ class DatagramCarrier(Carrier):
     async def _on(self, effect: Effect, packet: Packet | None) -> None:
         match effect:
             case Arrived():
-                await self._spawn(self._if_spooled(self._commit(effect, packet)))
+                await self._spawn(self._if_spooled, self._commit, effect, packet)
             case Confirmed():
-                await self._spawn(self._confirmed(effect))
+                await self._spawn(self._confirmed, effect)
             case GaveUp(tag):
-                await self._spawn(self._gave_up(tag))
+                await self._spawn(self._gave_up, tag)
             case Asked():
-                await self._spawn(self._if_spooled(self._asked_for(effect)))
+                await self._spawn(self._if_spooled, self._asked_for, effect)
             case Met(origin, peer):
-                await self._spawn(self._if_spooled(self._met(origin, peer)))
+                await self._spawn(self._if_spooled, self._met, origin, peer)
             case Greeted(nonce, origin):
                 if (address := self._nonces.pop(nonce, None)) is not None:
-                    await self._spawn(self._if_spooled(self._met(origin, address)))
+                    await self._spawn(self._if_spooled, self._met, origin, address)
 
-    async def _if_spooled(self, answer: Coroutine[Any, Any, None]) -> None:
+    async def _if_spooled(
+        self, answer: Callable[[*Args], Coroutine[Any, Any, None]], *args: *Args
+    ) -> None:
         """Answer what was heard if the spool lets us; if not, whoever said it will say it again."""
         try:
-            await answer
+            await answer(*args)
         except SpoolError as error:
             self.hub.trouble(self.name, f"what arrives is not accepted, nor confirmed: {error}")
 
@@ -323,7 +325,7 @@ class DatagramCarrier(Carrier):
         extra = self.talk.plan(k, destination) if limits.replies else blind_parity(k, BLIND_LOSS)
         self.talk.begin(splitter, now, destination=destination, to=to, extra=extra)
         self.hub.hooks.framed(Message.from_bytes(leg.message), splitter.frames(range(k + extra)))
-        await self._spawn(self.hub.progress(leg.id, self.key, State.ON_AIR))
+        await self._spawn(self.hub.progress, leg.id, self.key, State.ON_AIR)
 
     async def _send(self, out: Out) -> None:
         sending = self._sending.get(out.tag) if out.flight else None
@@ -344,7 +346,7 @@ class DatagramCarrier(Carrier):
         ended = self.talk.sent(out, self.hub.runtime.now())
         if ended and sending is not None and not sending.sent:
             sending.sent = True
-            await self._spawn(self._burst_is_out(out.tag, sending))
+            await self._spawn(self._burst_is_out, out.tag, sending)
 
     async def _recorded(self, tag: int, sending: _Sending) -> bool:
         """Write down the next index before the burst that ends there; False: it was dropped."""
