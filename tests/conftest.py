@@ -6,6 +6,7 @@ import os
 from contextlib import suppress
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from focal.core.runtime import Runtime, virtual_runtime
 from focal.plugins.manager import Plugins
@@ -15,6 +16,11 @@ from focal.plugins.manager import Plugins
 os.environ["PYTHONASYNCIODEBUG"] = "1"
 with suppress(OSError):
     os.unsetenv("PYTHONASYNCIODEBUG")
+
+
+# How long an example takes is the machine's matter: a timing is a benchmark, not a test.
+settings.register_profile("focal", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("focal")
 
 
 @pytest.fixture
