@@ -18,8 +18,14 @@ with suppress(OSError):
     os.unsetenv("PYTHONASYNCIODEBUG")
 
 
-# How long an example takes is the machine's matter: a timing is a benchmark, not a test.
-settings.register_profile("focal", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# How long an example takes is the machine's matter: a timing is a benchmark, not a test. CI tries
+# the same examples each time; developers' runs look for new ones.
+settings.register_profile(
+    "focal",
+    deadline=None,
+    derandomize="CI" in os.environ,
+    suppress_health_check=[HealthCheck.too_slow],
+)
 settings.load_profile("focal")
 
 
