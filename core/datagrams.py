@@ -114,8 +114,8 @@ class DatagramCarrier(Carrier):
         self._asked.pop(address, None)
         outbox = self.hub.desk.spool.outbox
         reason = f"no node called {address!r} was ever heard, and {reason}"
-        for leg in await self.hub.desk.do(lambda: outbox.waiting(self.key)):
-            if leg.wants_destination and leg.to == address:
+        for leg in await self.hub.desk.do(lambda: outbox.waiting(self.key, wants_destination=True)):
+            if leg.to == address:
                 await self.hub.progress(leg.id, self.key, State.REFUSED, reason=reason, done=True)
 
     async def _on(self, effect: Effect, packet: Packet | None) -> None:
@@ -185,8 +185,10 @@ class DatagramCarrier(Carrier):
         await self.hub.desk.do(lambda: spool.peers.learn(origin, self.key, peer, None, at))
         if peer not in self._asked:
             return
-        for leg in await self.hub.desk.do(lambda: spool.outbox.waiting(self.key)):
-            if leg.wants_destination and leg.to == peer:
+        for leg in await self.hub.desk.do(
+            lambda: spool.outbox.waiting(self.key, wants_destination=True)
+        ):
+            if leg.to == peer:
                 await self._address(leg, origin)
         self._asked.pop(peer, None)
         self.wake()
@@ -254,20 +256,19 @@ class DatagramCarrier(Carrier):
         return max(0.0, again) if wait is None else min(wait, max(0.0, again))
 
     async def _fill(self) -> None:
-        """Take messages from the outbox until the window is full."""
+        """Ask for destinations, and take messages from the outbox until the window is full."""
         window = 1 if self.talk.pace.airtime else WINDOW
-        if len(self._sending) >= window:
-            return
         limit = window + len(self._sending) + len(self._ending) + 1
         waiting, places = await self.hub.desk.do(lambda: self._waiting(limit))
         before = set(self._sending)
         # Told apart before anything else is awaited: what ends meanwhile would look new.
-        for leg in [leg for leg in waiting if self._is_new(leg)]:
-            if len(self._sending) >= window:
-                break
+        new = [leg for leg in waiting if self._is_new(leg)]
+        wanted = {leg.to for leg in new if leg.wants_destination}
+        self._asked = {to: at for to, at in self._asked.items() if to in wanted}
+        for leg in new:
             if leg.wants_destination:
                 await self._ask_who(leg)
-            else:
+            elif len(self._sending) < window:
                 await self._begin(leg, places)
         # All their bursts in one commit; the writer would else wait for the disk once for each.
         begun = [each for each in self._sending.items() if each[0] not in before]

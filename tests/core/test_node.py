@@ -195,6 +195,40 @@ def test_messages_that_wait_for_an_address_hold_no_others_up(world: World) -> No
     run_virtual(main())
 
 
+def test_an_address_is_not_asked_for_ever_once_nothing_waits_for_it(world: World) -> None:
+    async def main() -> None:
+        mesh = Mesh("air")
+        async with world.node("a", mesh) as a:
+            told = a.events()
+            ids = await a.send(Draft(Kind.TEXT, (b"whom?",), to="mem-99", lifetime=30))
+            await until(told, State.EXPIRED, *ids)
+            await asyncio.sleep(60)
+            before = mesh.carried.frames
+            await asyncio.sleep(600)  # a carrier that never waits would not let time pass
+            assert mesh.carried.frames == before
+
+    run_virtual(main())
+
+
+def test_an_address_is_asked_for_also_while_the_window_is_full(world: World) -> None:
+    async def main() -> None:
+        mesh = Mesh("air")
+        async with world.node("a", mesh) as a:
+            told = a.events()
+            for number in range(40):
+                await a.send(Draft.text(f"{number}", to="~00c0ffee"))
+            ids = await a.send(Draft.text("for b", to="mem-2"))
+            await asyncio.sleep(300)
+            async with world.node("b", mesh) as b:
+                await asyncio.sleep(60)
+                with world.spool("a") as spool:
+                    [leg] = spool.outbox.find(ids[0])
+                assert Message.from_bytes(leg.message).destination == b.origin
+        told.close()
+
+    run_virtual(main())
+
+
 def test_a_known_name_is_a_destination_and_two_of_a_name_are_refused(world: World) -> None:
     async def main() -> None:
         mesh = lossy()
