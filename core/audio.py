@@ -46,6 +46,14 @@ class Clip:
         """Length in seconds."""
         return len(self.samples) / self.rate
 
+    def pcm16(self) -> NDArray[np.int16]:
+        """Return the samples as 16-bit integers, shape ``(n,)``; beyond full scale they are cut.
+
+        A 16-bit recording that was read as int16 / 32768 comes back to the very same integers.
+        """
+        scaled = np.rint(np.clip(self.samples, -1, 1) * 32768)
+        return np.minimum(scaled, 32767).astype(np.int16)
+
     def part(self, start: int, stop: int) -> Clip:
         """Return the samples from ``start`` up to ``stop`` (sample numbers) as a clip."""
         return Clip(self.samples[start:stop], self.rate)

@@ -31,15 +31,12 @@ _TIME_END = 253_402_300_800.0  # the year 10000, which no file name of ours reac
 
 def wav_bytes(clip: Clip) -> bytes:
     """Return a clip as a WAV file of 16-bit samples at its rate; louder than full scale is cut."""
-    import numpy as np
-
-    samples = np.minimum(np.rint(np.clip(clip.samples, -1, 1) * 32768), 32767)
     out = io.BytesIO()
     with wave.open(out, "wb") as file:
         file.setnchannels(1)
         file.setsampwidth(2)
         file.setframerate(clip.rate)
-        file.writeframes(samples.astype("<i2").tobytes())
+        file.writeframes(clip.pcm16().astype("<i2").tobytes())
     return out.getvalue()
 
 

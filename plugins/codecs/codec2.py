@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from ...core.audio import Clip, Samples
+    from ...core.audio import Clip
 
 RATE = 8000
 _MISSING = (
@@ -114,7 +114,7 @@ class Codec2:
         if clip.rate != RATE:
             raise CodecError(f"Codec2 takes {RATE} samples a second, not {clip.rate}: resample it")
         coder = self._library.Codec2(self._mode.number)
-        frames = [coder.encode(frame) for frame in _cut(clip.samples, self._mode.samples)]
+        frames = [coder.encode(frame) for frame in _cut(clip.pcm16(), self._mode.samples)]
         if not frames:
             raise CodecError("there is nothing to encode: the clip is empty")
         table = np.frombuffer(b"".join(frames), np.uint8).reshape(-1, self._mode.width)
@@ -137,12 +137,12 @@ class Codec2:
         return Clip(np.divide(np.concatenate(parts), 32768, dtype=np.float32), RATE)
 
 
-def _cut(samples: Samples, size: int) -> NDArray[np.int16]:
-    """Return the samples as int16, shape (frames, ``size``), zeros at the end of the last."""
+def _cut(samples: NDArray[np.int16], size: int) -> NDArray[np.int16]:
+    """Return the samples in the shape (frames, ``size``), zeros at the end of the last."""
     import numpy as np
 
     sound = np.zeros((-(-len(samples) // size), size), np.int16)
-    sound.reshape(-1)[: len(samples)] = np.minimum(np.rint(np.clip(samples, -1, 1) * 32768), 32767)
+    sound.reshape(-1)[: len(samples)] = samples
     return sound
 
 
