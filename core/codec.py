@@ -6,10 +6,10 @@ time for each loaded codec.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from .audio import Clip
@@ -43,6 +43,22 @@ class Codec(Protocol):
         ...
 
 
+@runtime_checkable
+class BlockCodec(Codec, Protocol):
+    """A codec that takes long sound piece by piece, in memory that does not grow with it."""
+
+    def encode_blocks(self, blocks: Iterable[Clip], /) -> bytes:
+        """Return the payload that ``encode`` returns for the same sound in one clip.
+
+        Args:
+            blocks: at ``rate``, of any lengths, one after another.
+
+        Raises:
+            CodecError: the sound cannot be encoded.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class CodecSpec:
     """What is known of a codec before it is loaded.
@@ -55,8 +71,10 @@ class CodecSpec:
         seconds: how long a payload sounds, told from its bytes alone (CodecError if damaged).
         step: the shortest stretch of sound it codes by itself, in seconds (a frame); where long
             audio is cut for a series, it is cut at whole steps.
-        why_not: one line that says why it cannot be loaded here now and what to do, or None.
+        why_not: one line that says why it cannot encode here now and what to do, or None.
         summary: one line for lists.
+        why_not_decode: the same for decoding, where that needs other things than encoding.
+        instead: the quality to encode with where this one cannot, and that one can.
     """
 
     name: str
@@ -67,3 +85,9 @@ class CodecSpec:
     step: float = 0.02
     why_not: Callable[[], str | None] = lambda: None
     summary: str = ""
+    why_not_decode: Callable[[], str | None] | None = None
+    instead: str | None = None
+
+    def why_silent(self) -> str | None:
+        """Return one line that says why it cannot decode here now and what to do, or None."""
+        return (self.why_not_decode or self.why_not)()

@@ -52,7 +52,7 @@ class Rack:
         with self._lock:
             codec = self._loaded.get(wire_id)
             if codec is None:
-                if why_not := spec.why_not():
+                if why_not := spec.why_silent():
                     raise CodecMissing(why_not)
                 codec = self._loaded[wire_id] = self._open.enter_context(spec.load())
             return codec.decode(payload)

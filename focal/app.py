@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -19,8 +19,15 @@ from .core.ports import Source
 from .core.spool import Spool
 from .home import Home, home_folder
 from .plugins.manager import Plugins
+from .plugins.models import Models
 from .settings import Settings, nearest
 from .where import PLUGINS
+
+
+def models_of(home: Path | None, environment: Mapping[str, str]) -> Models:
+    """Return the models as the settings say; ``home`` from ``--home``. Raises SettingsError."""
+    folders = [Path.cwd(), home_folder(home, environment)]
+    return Models.here(Settings.read(folders, environment).models)
 
 
 @dataclass
@@ -59,7 +66,8 @@ class App:
         """
         folder = home_folder(home, environment)
         settings = Settings.read([Path.cwd(), folder], environment)
-        plugins = plugins or Plugins.found(folder / PLUGINS, environment)
+        models = partial(Models.here, settings.models)
+        plugins = plugins or Plugins.found(folder / PLUGINS, environment, models)
         return cls(settings.with_flags(**flags), plugins, folder)
 
     @cached_property

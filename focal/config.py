@@ -157,6 +157,7 @@ def _leaves(settings: Settings) -> Iterator[tuple[Path_, Shown]]:
         for key, value in _link(link):
             yield ("links", name, key), value
     yield from _section("spool", settings.spool)
+    yield from _section("models", settings.models)
 
 
 def _section(table: str, section: object) -> Iterator[tuple[Path_, Shown]]:

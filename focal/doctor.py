@@ -34,6 +34,7 @@ from .home import Home
 from .inventory import inventory
 from .plugins.findings import Finding
 from .plugins.manager import Plugins
+from .plugins.models import Models
 from .plugins.roster import Roster
 from .settings import Settings
 from .where import home_folder
@@ -92,10 +93,11 @@ def look(patient: Patient) -> Iterator[Finding]:
     yield from checks.packages(needed())
     folder = home_folder(patient.home, patient.environment)
     yield from _home(folder, patient.clock)
-    tried = inventory(patient.roster, patient.commands, patient.limit)
-    good = {one.name: patient.roster.usable[one.name] for one in tried if one.state == "good"}
-    plugins = Plugins(Roster(good))
     settings = yield from _configuration(patient)
+    models = Models.here(settings.models)
+    tried = inventory(patient.roster, models, patient.commands, patient.limit)
+    good = {one.name: patient.roster.usable[one.name] for one in tried if one.state == "good"}
+    plugins = Plugins(Roster(good), models=lambda: models)
     yield from _links(App(settings, plugins, folder))
     yield from checks.qualities([_tried(spec) for spec in plugins.codecs()])
     yield from checks.plugins(tried)

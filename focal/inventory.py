@@ -13,6 +13,7 @@ from .core.errors import SettingsError
 from .plugins.builtins import OURS, Known
 from .plugins.claims import Claim, Rank, settle
 from .plugins.examine import examine
+from .plugins.models import Models
 from .plugins.report import Added, Report, State
 from .plugins.roster import Roster
 from .plugins.trial import try_all, try_one
@@ -20,26 +21,32 @@ from .results import Plugin
 from .settings import nearest
 
 
-def inventory(roster: Roster, commands: Iterable[str], limit: float) -> list[Plugin]:
+def inventory(
+    roster: Roster, models: Models, commands: Iterable[str], limit: float
+) -> list[Plugin]:
     """Try every plugin and tell of each, by name; those that are left out are told of untried.
 
     Args:
         roster: who is there.
+        models: what codecs are asked with.
         commands: the names of focal's own commands, which no plugin can have.
         limit: seconds that each child process may take.
     """
-    reports = _settled(_tried(roster.usable.values(), limit), roster, commands)
+    reports = _settled(_tried(roster.usable.values(), models, limit), roster, commands)
     rows = [_row(roster.usable[report.name], report) for report in reports]
     return sorted([*rows, *_left_out(roster)], key=_order)
 
 
-def show(roster: Roster, name: str, commands: Iterable[str], limit: float) -> list[Plugin]:
+def show(
+    roster: Roster, models: Models, name: str, commands: Iterable[str], limit: float
+) -> list[Plugin]:
     """Try the plugin called ``name`` (or those) and tell all that is known of it.
 
     Those of the same kind are tried too: they may claim what it adds.
 
     Args:
         roster: who is there.
+        models: what codecs are asked with.
         name: its name, its name without the kind, or its distribution's.
         commands: the names of focal's own commands.
         limit: seconds that each child process may take.
@@ -54,7 +61,8 @@ def show(roster: Roster, name: str, commands: Iterable[str], limit: float) -> li
         raise SettingsError(f"there is no plugin {name!r}{nearest(name, known)}")
     kinds = {one.kind for one in wanted}
     rivals = [one for one in roster.usable.values() if one.kind in kinds and one not in wanted]
-    tried = [try_one(one, limit) for one in wanted] + _tried(rivals, limit)
+    tried = [try_one(one, models.folder, limit) for one in wanted]
+    tried += _tried(rivals, models, limit)
     reports = _settled(tried, roster, commands)[: len(wanted)]
     return [_row(roster.usable[report.name], report) for report in reports] + left_out
 
@@ -67,11 +75,12 @@ def _names(one: Known | Plugin) -> tuple[str, str, str | None]:
     return one.name, one.name.partition(".")[2], one.distribution
 
 
-def _tried(plugins: Iterable[Known], limit: float) -> list[Report]:
+def _tried(plugins: Iterable[Known], models: Models, limit: float) -> list[Report]:
     """Try focal's own here, and the others in children."""
     there = list(plugins)
     outside = [one for one in there if not one.ours]
-    return [examine(one) for one in there if one.ours] + try_all(outside, limit)
+    own = [examine(one, models) for one in there if one.ours]
+    return own + try_all(outside, models.folder, limit)
 
 
 def _settled(reports: Sequence[Report], roster: Roster, commands: Iterable[str]) -> list[Report]:

@@ -11,6 +11,7 @@ from dataclasses import MISSING, Field, fields
 from typing import Any, TypeAlias, cast, get_args
 
 from .core.database import Durability
+from .plugins.models.settings import ModelSettings
 from .settings import Defaults, LinkSettings, SpoolSettings, Wait
 
 Json: TypeAlias = dict[str, Any]
@@ -22,6 +23,7 @@ _TYPES: dict[str, Json] = {
     "str": {"type": "string"},
     "str | None": {"type": "string"},
     "float": {"type": "number"},
+    "int": {"type": "integer"},
     "bool": {"type": "boolean"},
     "tuple[str, ...]": {"anyOf": [{"type": "string"}, _TEXTS]},
     "Wait": {"enum": list(get_args(Wait))},
@@ -44,6 +46,7 @@ def schema() -> Json:
                     "additionalProperties": _link(),
                 },
                 "spool": _section(SpoolSettings),
+                "models": _section(ModelSettings),
             }
         ),
     }

@@ -7,6 +7,7 @@ mean, its transport knows.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
@@ -17,11 +18,14 @@ from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 from .core.database import Durability
 from .core.errors import SettingsError
 from .core.message import MAX_LIFETIME, MAX_NAME
+from .plugins.models.settings import MAX_THREADS, ModelSettings
+from .plugins.models.where import VARIABLE as MODELS_DIR
 
 FILE = "focal.toml"
 PREFIX = "FOCAL_"
 PLAIN = (
     "FOCAL_HOME",
+    MODELS_DIR,
     "FOCAL_PLUGINS_DISABLED",
     "FOCAL_TRACE_PLUGINS",
     "FOCAL_FAIL_AT",
@@ -105,6 +109,7 @@ class Settings:
     defaults: Defaults = Defaults()
     links: Mapping[str, LinkSettings] = field(default_factory=dict[str, LinkSettings])
     spool: SpoolSettings = SpoolSettings()
+    models: ModelSettings = field(default_factory=ModelSettings)
 
     @classmethod
     def read(cls, folders: Iterable[Path], environment: Mapping[str, str]) -> Settings:
@@ -126,6 +131,7 @@ class Settings:
             _section(Defaults(), table.get("defaults", {}), f"{where}, [defaults]"),
             dict(_links(table.get("links", {}), where)),
             _section(SpoolSettings(), table.get("spool", {}), f"{where}, [spool]"),
+            _section(ModelSettings(), table.get("models", {}), f"{where}, [models]"),
         )
         for variable in sorted(environment, key=_links_first):
             settings = settings._with_variable(variable, environment[variable])
@@ -172,6 +178,8 @@ def setting_of(variable: str, links: Iterable[str]) -> tuple[str, ...] | None:
     Raises:
         SettingsError: it is one of ours, and nothing is called so.
     """
+    if variable == MODELS_DIR:
+        return "models", "dir"
     if not variable.startswith(PREFIX):
         return None
     table, *keys = variable.removeprefix(PREFIX).lower().split("__")
@@ -253,6 +261,14 @@ def _check(name: str, value: object, where: str) -> None:
             _one_of(value, get_args(Durability), f"{where}: durability")
         case "quality", "":
             raise SettingsError(f"{where}: quality is empty: name one, or auto")
+        case "threads", int() if not 0 <= value <= MAX_THREADS:
+            raise SettingsError(f"{where}: threads is a number from 0 to {MAX_THREADS}")
+        case "idle", float() if not 0 <= value < math.inf:
+            raise SettingsError(f"{where}: idle is a number of seconds, 0 or more")
+        case "providers", ():
+            raise SettingsError(f"{where}: providers is empty: name one, or leave it away")
+        case "dir", "":
+            raise SettingsError(f"{where}: dir is empty: name a folder, or leave it away")
         case "lifetime", float() if not 0 < value <= MAX_LIFETIME:
             most = f"{MAX_LIFETIME} s (7 days)"
             raise SettingsError(f"{where}: a message's lifetime is above 0 and at most {most}")
@@ -279,6 +295,12 @@ def _strings(value: object) -> tuple[str, ...]:
     return tuple(part for part in _string(value).split(",") if part)
 
 
+def _whole(value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise TypeError
+    return int(value)
+
+
 def _number(value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise TypeError
@@ -296,6 +318,7 @@ _READERS: dict[str, tuple[str, Callable[[object], object]]] = {
     "Durability": ("a text", _string),
     "Wait": ("a text", _string),
     "float": ("a number", _number),
+    "int": ("a whole number", _whole),
     "bool": ("true or false", _flag),
     "tuple[str, ...]": ("a text or a list of texts", _strings),
 }
@@ -369,7 +392,7 @@ def _refuse_slip(variable: str) -> None:
 
 def _variables() -> list[str]:
     """Return the variables of every setting but those of links."""
-    tables = {"DEFAULTS": Defaults, "SPOOL": SpoolSettings}
+    tables = {"DEFAULTS": Defaults, "SPOOL": SpoolSettings, "MODELS": ModelSettings}
     return [
         f"{PREFIX}{table}__{f.name.upper()}"
         for table, section in tables.items()

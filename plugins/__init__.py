@@ -8,7 +8,7 @@ import pluggy
 NAME = "focal"
 hookimpl = pluggy.HookimplMarker(NAME)
 
-CONTRACT = 1
+CONTRACT = 2
 """The plugin contract of this focal; it goes up by one when plugins can ask for something new.
 
 A plugin says the one that it needs, ``FOCAL_CONTRACT = 1``, or nothing where any will do.

@@ -14,13 +14,15 @@ from typing import Any
 
 from .builtins import Known
 from .examine import examine
+from .models import Models
 
 
 def main(out: str) -> None:
-    """Read a plugin's name, module and file from standard input; write its report to ``out``."""
+    """Read what to try (name, module, file, models) from standard input; write its report."""
     given: dict[str, Any] = json.load(sys.stdin)
     file = Path(given["file"]) if given["file"] else None
-    report = examine(Known(given["name"], given["module"], given["distribution"], file=file))
+    one = Known(given["name"], given["module"], given["distribution"], file=file)
+    report = examine(one, Models(Path(given["models"])))
     Path(out).write_text(json.dumps(report.as_object()), encoding="utf-8")
     os._exit(0)
 

@@ -16,14 +16,15 @@ from ..core.link import Limits
 from .asking import Asker
 from .builtins import Known
 from .manager import offers
+from .models import Models
 from .registry import Registry
 from .report import Added, Option, Report, options_of
 from .roster import Roster
 from .shelf import SHELVES, Shelf
 
 
-def examine(one: Known) -> Report:
-    """Import a plugin here and now, and report on it."""
+def examine(one: Known, models: Models) -> Report:
+    """Import a plugin here and now, and report on it; ``models``: what codecs are asked with."""
     registry = Registry(Roster({one.name: one}), limit=None)
     fresh, started = one.module not in sys.modules, perf_counter()
     try:
@@ -34,18 +35,18 @@ def examine(one: Known) -> Report:
     hooks = tuple(registry.hooks_of(one.name))
     adds: tuple[Added, ...] = ()
     try:
-        adds = tuple(_adds(registry))
+        adds = tuple(_adds(registry, models))
         reason = _odd(one, adds)
     except PluginError as error:
         reason = _without(one, error)
     return Report(one.name, "bad" if reason else "good", reason, hooks, adds, took, _file(one))
 
 
-def _adds(registry: Registry) -> Iterator[Added]:
+def _adds(registry: Registry, models: Models) -> Iterator[Added]:
     asker = Asker(registry, monotonic)
     for shelf in SHELVES:
         for impl in registry.impls(shelf.hook):
-            for spec in offers(asker, shelf, impl):
+            for spec in offers(asker, shelf, impl, {"models": models}):
                 yield _added(shelf, spec)
 
 

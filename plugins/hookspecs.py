@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from ..core.message import Message
     from ..core.ports import SinkSpec, SourceSpec
     from .findings import Finding
+    from .models import Models
 
 hookspec = pluggy.HookspecMarker(NAME)
 
@@ -60,13 +61,17 @@ def focal_sources() -> list[SourceSpec]:
 
 
 @hookspec
-def focal_codecs() -> list[CodecSpec]:
+def focal_codecs(models: Models) -> list[CodecSpec]:
     """Return the qualities that this plugin adds, installed or not (``CodecSpec.why_not``).
 
     Called once, in the thread that first needs a codec. It must not load a model or import a
     heavy library: ``CodecSpec.load`` is the place for that.
     An error is logged under the plugin's name and the plugin left out; who asks for a quality of
     its name is told the error. Two that add one name or wire id have neither.
+
+    Args:
+        models: the model files that are here and the sessions on them, shared by all neural
+            codecs; others leave the argument away.
     """
     return []
 

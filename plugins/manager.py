@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -19,12 +20,13 @@ from ..core.errors import CodecError, PluginError, SettingsError
 from ..core.link import Limits, Transport, TransportSpec
 from ..core.message import Message
 from ..core.ports import Sink, SinkSpec, Source, SourceSpec
-from .asking import TRACE, Asker, trace
+from .asking import TRACE, Asker, Given, trace
 from .builtins import BUILTINS, KINDS, Known
 from .claims import Claim, Rank, Settled, settle
 from .findings import Finding
 from .hookspecs import Command
 from .loading import LIMIT
+from .models import Models
 from .registry import Impl, Registry
 from .roster import Roster, found, roster
 from .shelf import CODECS, COMMANDS, SINKS, SOURCES, TRANSPORTS, Shelf, Spec, no_such
@@ -44,6 +46,7 @@ class Plugins:
         known: plugins known by name, imported when they are needed; without it focal's own.
         limit: seconds that importing one from outside may take; None: any.
         clock: seconds that never go back; times the hooks on what passes.
+        models: gives the models that neural codecs run; called when codecs are first asked for.
     """
 
     def __init__(
@@ -52,6 +55,7 @@ class Plugins:
         *,
         limit: float | None = LIMIT,
         clock: Callable[[], float] = time.monotonic,
+        models: Callable[[], Models] = Models.here,
     ) -> None:
         there = known if isinstance(known, Roster) else roster(known)
         self._registry = Registry(there, limit=limit)
@@ -59,24 +63,36 @@ class Plugins:
         self._lock = threading.RLock()
         self._answers: dict[tuple[str, str], list[Any] | PluginError] = {}
         self._told: set[tuple[str, str]] = set()
+        self._find_models = models
 
     @classmethod
-    def found(cls, folder: Path | None, environment: Mapping[str, str]) -> Plugins:
+    def found(
+        cls,
+        folder: Path | None,
+        environment: Mapping[str, str],
+        models: Callable[[], Models] = Models.here,
+    ) -> Plugins:
         """Return focal's own plugins, those that are installed, and the files in a folder.
 
         Args:
             folder: of the single-file plugins; it need not exist.
             environment: ``FOCAL_PLUGINS_DISABLED`` names those to leave out,
                 ``FOCAL_TRACE_PLUGINS=1`` has every call of a hook logged.
+            models: gives the models that neural codecs run.
         """
-        return cls.of(found(folder, environment), environment)
+        return cls.of(found(folder, environment), environment, models)
 
     @classmethod
-    def of(cls, there: Roster, environment: Mapping[str, str]) -> Plugins:
-        """Return the plugins of a roster that was made before; ``environment`` as in ``found``."""
+    def of(
+        cls,
+        there: Roster,
+        environment: Mapping[str, str],
+        models: Callable[[], Models] = Models.here,
+    ) -> Plugins:
+        """Return the plugins of a roster that was made before; the rest as in ``found``."""
         if environment.get(TRACE, "0") not in ("", "0"):
             trace()
-        return cls(there)
+        return cls(there, models=models)
 
     # Who is there -----------------------------------------------------------------------------
 
@@ -99,6 +115,11 @@ class Plugins:
         One that fails is logged, once, and left out.
         """
         self._registry.load_kind(kind)
+
+    @cached_property
+    def models(self) -> Models:
+        """The models that neural codecs run, their sessions shared by all plugins."""
+        return self._find_models()
 
     # What exists ------------------------------------------------------------------------------
 
@@ -371,7 +392,8 @@ class Plugins:
         with self._lock:
             if key not in self._answers:
                 try:
-                    self._answers[key] = offers(self._asker, shelf, impl)
+                    given = {"models": self.models} if shelf is CODECS else {}
+                    self._answers[key] = offers(self._asker, shelf, impl, given)
                 except PluginError as error:
                     self._answers[key] = error
             return self._answers[key]
@@ -408,9 +430,9 @@ class Plugins:
         return clip
 
 
-def offers(asker: Asker, shelf: Shelf[Spec], impl: Impl) -> list[Spec]:
+def offers(asker: Asker, shelf: Shelf[Spec], impl: Impl, given: Given) -> list[Spec]:
     """Return what a plugin adds of one kind. Raises PluginError: its answer is no list of that."""
-    answer = asker.call(shelf.hook, impl, {})
+    answer = asker.call(shelf.hook, impl, given)
     whose = f"plugin {impl.plugin_name}: {shelf.hook}"
     if not isinstance(answer, list):
         raise PluginError(f"{whose} must return a list of {shelf.spec.__name__}")

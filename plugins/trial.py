@@ -26,35 +26,37 @@ CHILDREN = 8
 """Child processes at a time, at most."""
 
 
-def try_all(plugins: Sequence[Known], limit: float = LIMIT) -> list[Report]:
+def try_all(plugins: Sequence[Known], models: Path, limit: float = LIMIT) -> list[Report]:
     """Try each plugin in a child process of its own, some at a time; their reports in order.
 
     Args:
         plugins: which.
+        models: the folder of the model files.
         limit: seconds that each may take, its interpreter's start included.
     """
     if not plugins:
         return []
     at_once = min(CHILDREN, 2 * (os.cpu_count() or 1), len(plugins))
     with ThreadPoolExecutor(at_once, "focal trial") as executor:
-        return list(executor.map(partial(try_one, limit=limit), plugins))
+        return list(executor.map(partial(try_one, models=models, limit=limit), plugins))
 
 
-def try_one(one: Known, limit: float = LIMIT) -> Report:
-    """Try a plugin in a child process."""
+def try_one(one: Known, models: Path, limit: float = LIMIT) -> Report:
+    """Try a plugin in a child process; ``models``: the folder of the model files."""
     with TemporaryDirectory(prefix="focal-plugin-", ignore_cleanup_errors=True) as folder:
         out, said = Path(folder, "report"), Path(folder, "said")
-        code = _run(one, out, said, limit)
+        code = _run(one, models, out, said, limit)
         if out.exists():
             return Report.from_object(json.loads(out.read_text(encoding="utf-8")))
         return Report(one.name, "bad", _why(code, limit, said), file=_file(one))
 
 
-def _run(one: Known, out: Path, said: Path, limit: float) -> int | None:
+def _run(one: Known, models: Path, out: Path, said: Path, limit: float) -> int | None:
     """Run the child; return its exit code, None if it had to be killed."""
     file = _file(one)
     given = {
         "name": one.name, "module": one.module, "distribution": one.distribution, "file": file,
+        "models": str(models),
     }  # fmt: skip
     with said.open("wb") as output:
         child = subprocess.Popen(

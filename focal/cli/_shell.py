@@ -21,6 +21,7 @@ from ._out import put
 if TYPE_CHECKING:
     from ..app import App
     from ..plugins.manager import Plugins
+    from ..plugins.models import Models
     from ..plugins.roster import Roster
     from ._progress import Spinner
     from ._show import Result
@@ -62,8 +63,14 @@ class Shell:
         """Return the plugins, none of them imported yet."""
         from ..plugins.manager import Plugins
 
-        self._plugins = self._plugins or Plugins.of(self.roster(), os.environ)
+        self._plugins = self._plugins or Plugins.of(self.roster(), os.environ, self.models)
         return self._plugins
+
+    def models(self) -> Models:
+        """Return the models as the settings say. Raises SettingsError."""
+        from ..app import models_of
+
+        return models_of(self.home, os.environ)
 
     def app(self, **flags: object) -> App:
         """Return what the command works with; ``flags`` override the settings' defaults."""

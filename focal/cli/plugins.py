@@ -30,7 +30,7 @@ def list_(shell: Shell, limit: float = 5.0) -> None:
     from ..inventory import inventory
 
     with shell.working("trying the plugins"):
-        found = inventory(shell.roster(), MODULES, limit)
+        found = inventory(shell.roster(), shell.models(), MODULES, limit)
     shell.show_all(found)
 
 
@@ -43,7 +43,7 @@ def show(shell: Shell, name: str, limit: float) -> None:
     from ..inventory import show
     from ._show import details
 
-    for plugin in show(shell.roster(), name, MODULES, limit):
+    for plugin in show(shell.roster(), shell.models(), name, MODULES, limit):
         if shell.json:
             shell.show(plugin)
         else:

@@ -19,7 +19,7 @@ REASONS = {
     "transport.raise": "cannot be imported: ImportError: no library for this radio",
     "transport.exit": "it ended the process that imported it (exit code 3)",
     "transport.shadow": "the scheme 'udp' is focal's own",
-    "transport.newer": "it needs contract 99 of focal's plugins, and this focal has 1",
+    "transport.newer": "it needs contract 99 of focal's plugins, and this focal has 2",
 }
 
 WATCHED = """\

@@ -14,6 +14,7 @@ from focal.plugins.examine import examine
 from focal.plugins.installed import GROUP, single_files
 from focal.plugins.loading import LIMIT
 from focal.plugins.manager import Plugins
+from focal.plugins.models import Models
 from focal.plugins.roster import DISABLED
 from focal.plugins.rules import CONTRACT_NAME
 from tests.deadline import ROOT
@@ -30,7 +31,7 @@ def block(language: str) -> str:
 def test_the_transport_is_one(tmp_path: Path) -> None:
     (tmp_path / "transport.hum.py").write_text(block("python"))
     (one,) = single_files(tmp_path)
-    report = examine(one)
+    report = examine(one, Models(tmp_path))
     (added,) = report.adds
     (option,) = added.options
     assert (report.state, added.name) == ("good", "hum")
