@@ -1,0 +1,1 @@
+"""LoRa through Meshtastic."""
