@@ -16,6 +16,7 @@
     ├── SpoolError                 the outbox or inbox: disk full, read-only, of a newer version
     │   └── Withdrawn              a message is not to be sent: dropped, ended, not addressed
     ├── PluginError                a plugin cannot be loaded or breaks its contract
+    ├── ModelError                 model files that cannot be fetched, brought in or changed
     ├── SettingsError              the configuration or the command line asks for what cannot be
     └── TooLong                    a message that the wire or the link cannot carry
 
@@ -83,6 +84,10 @@ class Withdrawn(SpoolError):
 
 class PluginError(FocalError):
     """A plugin cannot be loaded or breaks its contract."""
+
+
+class ModelError(FocalError):
+    """Model files cannot be fetched, brought in, slimmed or removed; those here are unharmed."""
 
 
 class SettingsError(FocalError):
