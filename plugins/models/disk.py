@@ -36,6 +36,11 @@ _CURES = {
 }
 
 
+def mega(count: int) -> str:
+    """Return a number of bytes as people read it."""
+    return f"{count / 1e6:,.1f} MB"
+
+
 def nothing(count: int) -> None:
     """Be told of bytes that passed, and do nothing."""
 
@@ -88,8 +93,10 @@ def hash_file(path: Path, passed: Callable[[int], None] = nothing) -> tuple[str,
     return hashed.hexdigest(), stamp
 
 
-def copy_file(source: Path, target: Path, passed: Callable[[int], None] = nothing) -> str:
-    """Copy a file, safe on the disk when this returns; return the SHA-256 of what was copied.
+def copy_file(
+    source: Path, target: Path, passed: Callable[[int], None] = nothing
+) -> tuple[str, Stamp]:
+    """Copy a file, safe on the disk when this returns; return SHA-256 and stamp of the copy.
 
     Raises:
         OSError: it cannot be read or written.
@@ -104,7 +111,7 @@ def copy_file(source: Path, target: Path, passed: Callable[[int], None] = nothin
         _pour(file, take, passed)
         copy.flush()
         os.fsync(copy.fileno())
-    return hashed.hexdigest()
+    return hashed.hexdigest(), Stamp.of(target)
 
 
 def _pour(

@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Literal, TypeAlias, get_args
 
 from ...core.errors import CodecMissing, ModelError
-from .catalogue import QUALITIES, SIZES, Published
+from .catalogue import SIZES
 from .disk import PART, Stamp, hash_file, lock, nothing, telling
+from .kinds import quality_of
 from .record import Entry, read_record, write_record
 
 Shelf: TypeAlias = Literal["published", "local"]
@@ -41,6 +42,7 @@ class Part:
         path: where it is now, on the same disk; it is moved.
         source: where it came from.
         sha256: in hex digits; None: it is not hashed yet.
+        stamp: what the file looked like when it was hashed; None: as it looks now.
         optimized_from: the SHA-256 of the published file that it was made of.
         forced: it counts as published though its size is another.
     """
@@ -49,6 +51,7 @@ class Part:
     path: Path
     source: str
     sha256: str | None = None
+    stamp: Stamp | None = None
     optimized_from: str | None = None
     forced: bool = False
 
@@ -246,7 +249,7 @@ class Store:
             _to_its_end(partial(self._take, shelf, parts, entries))
 
     def _entry_of(self, part: Part, passed: Callable[[int], None]) -> Entry:
-        sha256, stamp = part.sha256, Stamp.of(part.path)
+        sha256, stamp = part.sha256, part.stamp or Stamp.of(part.path)
         if sha256 is None:
             sha256, stamp = hash_file(part.path, passed)
         return Entry(
@@ -268,7 +271,7 @@ class Store:
                 self._unkept.pop(self.path(part.name, shelf), None)
 
     def remove(self, names: Iterable[str], shelf: Shelf = "published") -> None:
-        """Remove files, and what is written down of them; those that are not there are no error.
+        """Remove files, their parts, and what is written down of them; none of it need be there.
 
         Raises:
             ModelError: a file or the record cannot be changed.
@@ -281,6 +284,8 @@ class Store:
         with self._record(shelf) as record:
             for name in names:
                 self.path(name, shelf).unlink(missing_ok=True)
+                for left in (self.folder / shelf).glob(f"*{name}*{PART}"):
+                    left.unlink(missing_ok=True)
                 record.pop(name, None)
                 self._unkept.pop(self.path(name, shelf), None)
 
@@ -295,11 +300,6 @@ class Store:
             finally:  # also where the second of two files could not be moved: the first was
                 if record != before:
                     write_record(self.folder / shelf, record)
-
-
-def quality_of(name: str) -> Published:
-    """Return a quality that a file belongs to: the first one for the encoder."""
-    return next(quality for quality in QUALITIES if name in quality.files)
 
 
 def _to_its_end(work: Callable[[], None]) -> None:
