@@ -59,6 +59,7 @@ BUILTINS = (
     Known("transport.udp", "focal.transports.udp", OURS),
     Known("transport.file", "focal.transports.folder", OURS),
     Known("codec.c2", "focal.plugins.codecs.codec2", OURS),
+    Known("codec.focalcodec", "focal.plugins.codecs.focalcodec", OURS),
     Known("source.file", "focal.plugins.sources.files", OURS),
     Known("source.mic", "focal.plugins.sources.microphone", OURS),
     Known("sink.wav", "focal.sinks.wav", OURS),
