@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 from focal.core.runtime import Runtime, virtual_runtime
 from focal.plugins.manager import Plugins
+from focal.testing import small_models
 
 # Event loops of this process run in debug mode. Processes that tests start do not: there it would
 # write about slow callbacks to the very stderr that tests compare.
@@ -39,3 +41,11 @@ def runtime() -> Runtime:
 def plugins() -> Plugins:
     """Return the built-in plugins, fresh for each test."""
     return Plugins()
+
+
+@pytest.fixture(scope="session")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with the seven small models; whoever changes a file copies it first."""
+    folder = tmp_path_factory.mktemp("small")
+    small_models(folder)
+    return folder
