@@ -142,5 +142,5 @@ class TestRoster:
         (tmp_path / "sink.x.py").write_text("")
         there = found(tmp_path, {DISABLED: "codec.c2,sink.y"})
         assert there.names("sink") == ["sink.jsonl", "sink.speaker", "sink.wav", "sink.x"]
-        assert there.names("codec") == []
+        assert there.names("codec") == ["codec.focalcodec"]
         assert good("x")
