@@ -37,6 +37,7 @@ LEAVES = ("focal.transports", "focal.sinks", "focal.plugins.codecs", "focal.plug
 # given bytes, ``now`` and chance, and gives values.
 CORE_THAT_ACTS = {
     "focal.core.carrier",
+    "focal.core.clocks",
     "focal.core.custody",
     "focal.core.database",
     "focal.core.datagrams",
