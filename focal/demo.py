@@ -75,7 +75,8 @@ def run(app: App, out: str) -> Demo:
     """
     clip = read_audio(recording())
     chosen = app.settings.defaults.quality
-    spec = choose(app.plugins, QUALITY if chosen == "auto" else chosen, clip.seconds, ())
+    quality = QUALITY if chosen == "auto" else chosen
+    spec = choose(app.plugins, quality, clip.seconds, {}).spec
     (speech,) = encode(app.plugins, spec, clip, room([RADIO.limits()]), parts=1)
     mesh, ear = Mesh("demo", RADIO), Ear()
     mesh.filter = ear.overhear

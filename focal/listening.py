@@ -19,7 +19,7 @@ from .core.errors import FocalError, SpoolError
 from .core.events import LinkState, NodeEvent, Received, Trouble
 from .core.message import Message
 from .serving import Lookout, make_node, real_time
-from .speech import sound_of
+from .speech import sound_of, why_silent
 
 if TYPE_CHECKING:
     from .app import App
@@ -183,6 +183,14 @@ class _Ear:
     def _received(self, entry: Entry) -> Received:
         message = Message.from_bytes(entry.message)
         quality, seconds = sound_of(self.app.plugins, message)
+        problem = why_silent(self.app.plugins, message)
         return Received(
-            message, quality, seconds, entry.link, entry.peer, entry.at, twin=entry.twin
+            message,
+            quality,
+            seconds,
+            entry.link,
+            entry.peer,
+            entry.at,
+            problem=problem,
+            twin=entry.twin,
         )

@@ -9,15 +9,17 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .core.envelope import Envelope
 from .core.errors import CodecError, FocalError, FrameError, SettingsError, SinkError, SourceError
 from .core.framing.split import MAX_DATAGRAM, cut_for
+from .core.link import Limits
 from .core.message import MAX_MESSAGE, MAX_PAYLOAD, Kind, Message, lifetime_for, origin_text
 from .core.packets import Opened, open_packet
-from .core.tinyvoice import CODECS, packet_of, seconds_of
+from .core.tinyvoice import BITS, CODECS, MAX_PACKET, packet_of, seconds_of
 from .results import Decoded, Encoded, Info
 from .settings import nearest
 from .sinks._disk import write_whole
@@ -27,22 +29,38 @@ from .speech import choose, decode, encode, sound_in
 if TYPE_CHECKING:
     from .app import App
     from .core.codec import CodecSpec
+    from .plugins.choice import Choice
 
 MAX_FILE = 4 * MAX_MESSAGE
 """Bytes; a longer file is no packet and is refused unread."""
 
+TINYVOICE = Limits("message", MAX_PACKET, codecs=frozenset(CODECS))
+"""What can be said to who speaks TinyVoice."""
 
-async def encode_file(app: App, file: str, out: str, form: str, raw: int | None) -> Encoded:
-    """Encode a sound file into a packet file of form ``focal`` or ``tinyvoice``.
+TINYVOICE_ROOM = (MAX_PACKET - 1) // 2 * BITS // 8
+"""Bytes of a payload whose tokens, at two bytes each, fill the longest TinyVoice packet."""
+
+
+async def encode_file(
+    app: App, file: str, out: str, form: str, raw: int | None, chose: Callable[[Choice], None]
+) -> Encoded:
+    """Encode a sound file into a packet file.
+
+    Args:
+        app: settings, plugins and home.
+        file: what to encode; ``-`` is standard input.
+        out: where to write; ``-`` is standard output.
+        form: ``focal`` or ``tinyvoice``.
+        raw: standard input has bare samples at this rate.
+        chose: is given the quality that it was encoded with.
 
     Raises:
         FocalError: no sound, no such quality, too long, or the file cannot be written.
     """
     sound = await sound_in(app.source(file, raw))
-    spec = choose(app.plugins, app.settings.defaults.quality, sound.seconds, ())
-    if form == "tinyvoice" and spec.wire_id not in CODECS:
-        raise CodecError(_no_form(app, spec))
-    (speech,) = encode(app.plugins, spec, sound, MAX_PAYLOAD, parts=1)
+    choice = _choose_for(form, app, sound.seconds)
+    room = TINYVOICE_ROOM if form == "tinyvoice" else MAX_PAYLOAD
+    (speech,) = encode(app.plugins, choice.spec, sound, room, parts=1)
     message = Message(
         app.new_id(),
         Kind.VOICE,
@@ -54,7 +72,9 @@ async def encode_file(app: App, file: str, out: str, form: str, raw: int | None)
     )
     data = message.to_bytes()
     write(out, packet_of(message) if form == "tinyvoice" else Envelope(data).to_bytes())
-    return Encoded(message.id, spec.name, speech.seconds, len(speech.payload), len(data), out)
+    chose(choice)
+    size = len(speech.payload)
+    return Encoded(message.id, choice.spec.name, speech.seconds, size, len(data), out)
 
 
 def decode_packet(app: App, file: str, out: str, quality: str | None) -> Decoded:
@@ -191,14 +211,32 @@ def _to_stdout(data: bytes) -> None:
         raise SinkError(f"standard output cannot be written: {error.strerror}") from error
 
 
-def _no_form(app: App, spec: CodecSpec) -> str:
-    """Say why a codec cannot make a TinyVoice packet, and what can be done here."""
-    usable = [spec for spec in app.plugins.codecs() if not spec.why_not()]
-    here = [spec.name for spec in usable if spec.wire_id in CODECS]
-    no_form = f"TinyVoice has no form for {spec.name}"
-    if here:
-        return f"{no_form}: choose --quality {' or '.join(here)}"
-    return f"{no_form}, only for FocalCodec, which this focal cannot encode yet: use --format focal"
+def _choose_for(form: str, app: App, seconds: float) -> Choice:
+    """Choose a quality that this form of packet can hold. Raises as ``choose``."""
+    quality = app.settings.defaults.quality
+    if form != "tinyvoice":
+        return choose(app.plugins, quality, seconds, {})
+    if quality == "auto" and not _usable(app):
+        raise CodecError(f"TinyVoice has no form for what can be encoded here{_instead(app)}")
+    choice = choose(app.plugins, quality, seconds, {"TinyVoice": TINYVOICE})
+    if choice.spec.wire_id not in CODECS:
+        raise CodecError(f"TinyVoice has no form for {choice.spec.name}{_instead(app)}")
+    return choice
+
+
+def _usable(app: App) -> list[str]:
+    """Return the qualities that TinyVoice knows and that can be encoded here."""
+    ours = [spec for spec in app.plugins.codecs() if spec.wire_id in CODECS]
+    return [spec.name for spec in ours if spec.why_not() is None]
+
+
+def _instead(app: App) -> str:
+    """Say what can be done where TinyVoice has no form for a quality."""
+    if usable := _usable(app):
+        return f": choose --quality {' or '.join(usable)}"
+    ours = (spec for spec in app.plugins.codecs() if spec.wire_id in CODECS)
+    why_not = next(filter(None, (spec.why_not() for spec in ours)), None)
+    return f": use --format focal{f', or see to this: {why_not}' if why_not else ''}"
 
 
 def _seconds(message: Message, spec: CodecSpec | None) -> float | None:

@@ -188,6 +188,7 @@ class Held:
         at: when it came, Unix seconds.
         text: what a text message says.
         turns: what the sinks did with it: ``wav:in done``.
+        problem: why it cannot be heard here now, and what to do.
     """
 
     id: MessageId
@@ -202,6 +203,7 @@ class Held:
     at: float
     text: str | None
     turns: tuple[str, ...] = ()
+    problem: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

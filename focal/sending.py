@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -18,7 +18,7 @@ from .core.draft import Draft, messages_of, room
 from .core.draft import price as price_of
 from .core.errors import FocalError, SettingsError, TooLong
 from .core.events import Progress, State
-from .core.link import Limits, LinkContext, Transport
+from .core.link import Limits, LinkContext
 from .core.message import Message, MessageId
 from .plugins.sources.microphone import MicrophoneSource
 from .results import Price
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from .core.audio import Clip
     from .core.runtime import Runtime
     from .core.spool import Spool
+    from .plugins.choice import Choice
 
 LOOK_EVERY = 0.05
 """Seconds between two looks at the journal."""
@@ -65,7 +66,11 @@ class Order:
 
 
 async def send(
-    app: App, order: Order, tell: Callable[[Progress], None], say: Callable[[str], None]
+    app: App,
+    order: Order,
+    tell: Callable[[Progress], None],
+    say: Callable[[str], None],
+    chose: Callable[[Choice], None],
 ) -> None:
     """Send what was ordered on the settings' links, and wait for what they ask for.
 
@@ -74,6 +79,7 @@ async def send(
         order: what is to be sent.
         tell: is given every event of the messages.
         say: is given a line on how far the work is.
+        chose: is given the quality that speech is encoded with, once.
 
     Raises:
         FocalError: there is no sound, a link cannot be opened, or what was waited for did not
@@ -88,7 +94,7 @@ async def send(
         if wait != "queued":
             await stack.enter_async_context(node)
         journal = stack.enter_context(app.spool())
-        draft = await _draft(app, order, _limits(links, node.limits), runtime, say)
+        draft = await _draft(app, order, _limits(links, node.limits), runtime, say, chose)
         mark = journal.outbox.last_event()
         ids = await node.send(draft)
         watch = Watch(ids, links, wait)
@@ -108,8 +114,13 @@ async def send(
         await node.settle(LINGER + 10 * max(map(_airtime, node.limits.values()), default=0.0))
 
 
-async def price(app: App, order: Order) -> list[Price]:
+async def price(app: App, order: Order, chose: Callable[[Choice], None]) -> list[Price]:
     """Return what sending this would cost on each link; the links are opened, nothing is sent.
+
+    Args:
+        app: settings, plugins and home.
+        order: what would be sent.
+        chose: is given the quality that speech is encoded with, once.
 
     Raises:
         FocalError: as ``send``.
@@ -123,13 +134,13 @@ async def price(app: App, order: Order) -> list[Price]:
             name: (await stack.enter_async_context(transport.open(context))).limits
             for name, transport in links.items()
         }
-        draft = await _draft(app, order, list(limits.values()), runtime, lambda _: None)
+        draft = await _draft(app, order, limits, runtime, lambda _: None, chose)
         messages = _would_be(app, draft, origin)
         return [_price(app, name, limits[name], draft, messages) for name in links]
 
 
-def _limits(links: Mapping[str, Transport], known: Mapping[str, Limits]) -> list[Limits]:
-    return [known.get(name, UNKNOWN) for name in links]
+def _limits(links: Iterable[str], known: Mapping[str, Limits]) -> dict[str, Limits]:
+    return {name: known.get(name, UNKNOWN) for name in links}
 
 
 def _airtime(limits: Limits) -> float:
@@ -140,18 +151,25 @@ def _airtime(limits: Limits) -> float:
 
 
 async def _draft(
-    app: App, order: Order, limits: Sequence[Limits], runtime: Runtime, say: Callable[[str], None]
+    app: App,
+    order: Order,
+    limits: Mapping[str, Limits],
+    runtime: Runtime,
+    say: Callable[[str], None],
+    chose: Callable[[Choice], None],
 ) -> Draft:
-    lifetime, most = app.settings.defaults.lifetime, room(limits)
+    lifetime, most = app.settings.defaults.lifetime, room(list(limits.values()))
     if order.text is not None:
         draft = Draft.text(order.text, to=order.to, lifetime=lifetime)
         if not 0 < len(draft.parts[0]) <= most:
             raise TooLong(f"a text has 1 to {most} bytes on these links: say it in several")
         return draft
     sound = await _capture(app, order, say)
-    spec = choose(app.plugins, app.settings.defaults.quality, sound.seconds, limits)
+    choice = choose(app.plugins, app.settings.defaults.quality, sound.seconds, limits)
+    spec = choice.spec
     check_length(spec, sound.seconds, most, MAX_PARTS)
-    say(f"encoding {sound.seconds:.1f} s as {spec.name}")
+    chose(choice)
+    say(f"encoding {sound.seconds:.1f} s")
     speech = await runtime.run_blocking(lambda: encode(app.plugins, spec, sound, most, MAX_PARTS))
     return Draft.voice(speech, to=order.to, lifetime=lifetime)
 

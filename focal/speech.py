@@ -6,15 +6,18 @@ and a message on the air are treated alike. All of it blocks.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .core.errors import CodecError, SourceError, TooLong
+from .core.codec import BlockCodec
+from .core.errors import CodecError, CodecMissing, SourceError, TooLong
 from .core.message import Kind, Message, Speech
 from .core.rack import Rack
-from .plugins.sources.files import FileSource, read_audio
+from .plugins.choice import Choice, explained
+from .plugins.sources.files import FileSource, audio_blocks, read_audio
 
 if TYPE_CHECKING:
     from .core.audio import Clip
@@ -26,21 +29,43 @@ if TYPE_CHECKING:
 MAX_PARTS = 255
 """Messages of one series."""
 
-SEGMENT_BITS = 1.2  # a second: 3 bytes of segment header every 20 s
-SLACK = 8  # bytes: a codec's own header, and the last frame that is filled
+SEGMENT_BITS = 2.2  # a second: 3 bytes of segment header and a byte's filling, every 15 s or more
+SLACK = 12  # bytes: a codec's own header, and the last segment or frame that is filled
 
 
-def choose(plugins: Plugins, quality: str, seconds: float, limits: Sequence[Limits]) -> CodecSpec:
-    """Return the codec of a quality; ``auto`` asks the plugins what these links carry best.
+def choose(plugins: Plugins, quality: str, seconds: float, links: Mapping[str, Limits]) -> Choice:
+    """Return the codec of a quality and why it is this one.
+
+    ``auto`` asks the plugins what these links carry best. A quality that cannot encode here gives
+    way to the one that its plugin names instead, where that one can.
+
+    Args:
+        plugins: what there is to choose from.
+        quality: a quality's name, or ``auto``.
+        seconds: how long the sound is.
+        links: the limits of every link that it goes to, by their names.
 
     Raises:
         SettingsError: there is no such quality; names the nearest.
         CodecError: it cannot be used here, and why.
     """
-    spec = plugins.choose_codec(limits, seconds) if quality == "auto" else plugins.codec(quality)
-    if why_not := spec.why_not():
-        raise CodecError(why_not)
-    return spec
+    if quality == "auto":
+        return _best(plugins, seconds, links)
+    spec = plugins.codec(quality)
+    why_not = spec.why_not()
+    if why_not is None:
+        return Choice(spec, "asked for")
+    if spec.instead is not None and (other := plugins.codec(spec.instead)).why_not() is None:
+        return Choice(other, f"in place of {spec.name}, which cannot encode here")
+    raise CodecError(why_not)
+
+
+def _best(plugins: Plugins, seconds: float, links: Mapping[str, Limits]) -> Choice:
+    chosen = plugins.choose_codec(list(links.values()), seconds)
+    if chosen.plugin is not None:
+        return Choice(chosen.spec, f"chosen by the plugin {chosen.plugin}")
+    lacking = [spec for spec in plugins.codecs() if spec not in chosen.available]
+    return explained(chosen.spec, chosen.available, lacking, links, seconds)
 
 
 def longest(spec: CodecSpec, room: int) -> float:
@@ -57,10 +82,14 @@ def check_length(spec: CodecSpec, seconds: float, room: int, parts: int) -> None
     """
     most = longest(spec, room) * parts
     if seconds > most:
-        raise TooLong(
-            f"{seconds:.0f} s of audio; at {spec.name} at most {int(most)} s can go: "
-            "cut it, or choose a quality with a lower rate"
-        )
+        raise _too_long(spec, f"{seconds:.0f} s", most)
+
+
+def _too_long(spec: CodecSpec, length: str, most: float) -> TooLong:
+    return TooLong(
+        f"{length} of audio; at {spec.name} at most {int(most)} s can go: "
+        "cut it, or choose a quality with a lower rate"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +110,9 @@ def encode(
 ) -> list[Speech]:
     """Encode sound in as many parts as it takes, each of at most ``room`` bytes.
 
-    A recording is read at the rate that the codec wants: hours of it need no more memory than that.
+    A recording is read at the rate that the codec wants: hours of it need no more memory than that,
+    and where the codec takes sound in blocks, no more than minutes of it. A plugin that wants to
+    see clips is shown a whole one.
 
     Raises:
         TooLong: more than ``parts``.
@@ -91,6 +122,9 @@ def encode(
     check_length(spec, sound.seconds, room, parts)
     try:
         with spec.load() as codec:
+            if isinstance(sound, Recording) and isinstance(codec, BlockCodec):
+                if not plugins.captures:
+                    return list(_in_blocks(codec, spec, sound.path, room, parts))
             clip = _captured(plugins, sound, codec.rate)
             check_length(spec, clip.seconds, room, parts)  # a header may be wrong
             pieces = _pieces(clip, longest(spec, room))
@@ -112,6 +146,51 @@ def _pieces(clip: Clip, seconds: float) -> Iterator[Clip]:
     length = round(seconds * clip.rate)
     for start in range(0, len(clip.samples), length):
         yield clip.part(start, min(start + length, len(clip.samples)))
+
+
+def _in_blocks(
+    codec: BlockCodec, spec: CodecSpec, path: Path, room: int, parts: int
+) -> Iterator[Speech]:
+    """Encode a file that is read as it is encoded, cut where ``_pieces`` would cut its clip."""
+    most = longest(spec, room)
+    with closing(audio_blocks(path, codec.rate)) as blocks:
+        stream = _Stream(blocks)
+        for _ in range(parts):
+            if stream.ended:
+                return
+            start = stream.samples
+            payload = codec.encode_blocks(stream.blocks(round(most * codec.rate)))
+            yield Speech(spec.wire_id, payload, (stream.samples - start) / codec.rate)
+        if not stream.ended:  # the header said less
+            raise _too_long(spec, f"more than {most * parts:.0f} s", most * parts)
+
+
+class _Stream:
+    """Sound that is read once, a number of samples at a time.
+
+    Attributes:
+        samples: how many were taken so far.
+    """
+
+    def __init__(self, blocks: Iterator[Clip]) -> None:
+        self._blocks = blocks
+        self._next = next(blocks, None)
+        self.samples = 0
+
+    @property
+    def ended(self) -> bool:
+        """Whether there is no more."""
+        return self._next is None
+
+    def blocks(self, count: int) -> Iterator[Clip]:
+        """Take ``count`` samples, or what there is, in one or more clips."""
+        end = self.samples + count
+        while self._next is not None and self.samples < end:
+            block, left = self._next, end - self.samples
+            self.samples += min(left, len(block.samples))
+            rest = block.part(left, len(block.samples))
+            self._next = rest if len(rest.samples) else next(self._blocks, None)
+            yield block.part(0, left)
 
 
 async def sound_in(source: Source) -> Clip | Recording:
@@ -143,6 +222,19 @@ def sound_of(plugins: Plugins, message: Message) -> tuple[str | None, float]:
         return spec.name, spec.seconds(message.payload)
     except CodecError:  # a damaged payload is listed too; decoding it says what is wrong
         return spec.name, 0.0
+
+
+def why_silent(plugins: Plugins, message: Message) -> str | None:
+    """Return one line that says why a message cannot be heard here now and what to do, or None.
+
+    Nothing is decoded: a damaged payload is not noticed.
+    """
+    if message.kind is not Kind.VOICE:
+        return None
+    try:
+        return Rack(plugins).spec(message.codec).why_silent()
+    except CodecMissing as error:
+        return str(error)
 
 
 def decode(plugins: Plugins, message: Message) -> tuple[CodecSpec, Clip]:

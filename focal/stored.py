@@ -16,7 +16,7 @@ from .core.leg import Leg
 from .core.message import Kind, Message, MessageId, origin_text
 from .core.ports import Delivery
 from .results import Held, Outgoing
-from .speech import decode, sound_of
+from .speech import decode, sound_of, why_silent
 
 if TYPE_CHECKING:
     from .app import App
@@ -142,5 +142,6 @@ def _held(plugins: Plugins, entry: Entry) -> Held:
         link=entry.link,
         at=entry.at,
         text=message.payload.decode(errors="replace") if entry.kind is Kind.TEXT else None,
+        problem=why_silent(plugins, message),
         turns=tuple(f"{done.sink} {done.state}" for done in entry.outcomes),
     )

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -37,6 +38,21 @@ if TYPE_CHECKING:
 _log = logging.getLogger("focal.plugins")
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """The quality of a message of quality ``auto``.
+
+    Args:
+        spec: the quality.
+        plugin: who chose it; None: focal's own rule.
+        available: what there was to choose from.
+    """
+
+    spec: CodecSpec
+    plugin: str | None
+    available: tuple[CodecSpec, ...]
 
 
 class Plugins:
@@ -234,8 +250,8 @@ class Plugins:
 
     # Which one --------------------------------------------------------------------------------
 
-    def choose_codec(self, limits: Sequence[Limits], seconds: float) -> CodecSpec:
-        """Return the codec for a message of quality ``auto``.
+    def choose_codec(self, limits: Sequence[Limits], seconds: float) -> Chosen:
+        """Choose the codec for a message of quality ``auto``.
 
         Args:
             limits: of every link that it goes to.
@@ -250,7 +266,8 @@ class Plugins:
         given: dict[str, object] = {"available": available, "limits": limits, "seconds": seconds}
         for plugin, name in self._asker.ask("focal_choose_codec", given):
             if isinstance(name, str) and name in by_name:
-                return by_name[name]
+                whose = None if self._registry.is_ours(plugin) else plugin
+                return Chosen(by_name[name], whose, tuple(available))
             _log.warning("plugin %s chose the quality %r, which is not available", plugin, name)
         raise CodecError("the far side takes none of the qualities that can be used here")
 
@@ -267,6 +284,12 @@ class Plugins:
         return transport
 
     # What passes ------------------------------------------------------------------------------
+
+    @property
+    def captures(self) -> bool:
+        """Whether some plugin is shown clips before encoding; then there has to be a whole one."""
+        self.load("hooks")
+        return bool(self._registry.impls("focal_captured"))
 
     def captured(self, clip: Clip) -> Clip:
         """Show a clip before encoding; return it or what plugins made of it. Blocks."""

@@ -20,6 +20,10 @@ with suppress(OSError):
     os.unsetenv("PYTHONASYNCIODEBUG")
 
 
+# Which models this machine has is not looked at; tests that want some say where theirs are.
+os.environ["FOCAL_MODELS_DIR"] = str(Path(__file__).parent / "no-models-here")
+
+
 # How long an example takes is the machine's matter: a timing is a benchmark, not a test. CI tries
 # the same examples each time; developers' runs look for new ones.
 settings.register_profile(

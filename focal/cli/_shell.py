@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Coroutine, Generator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -89,7 +89,7 @@ class Shell:
         from ._show import as_object, as_text
 
         text = _dumps(as_object(result)) if self.json else as_text(result)
-        with self.spinner.aside() if self.spinner else nullcontext():
+        with self._aside():
             put(text)
 
     def show_all(self, results: Sequence[Result], nothing: str = "") -> None:
@@ -117,13 +117,22 @@ class Shell:
         """Say on stderr how far the work is."""
         self._tell("note", text, text)
 
+    def explain(self, choice: object) -> None:
+        """Say on stderr which quality was chosen and why: the choice as a line."""
+        self.note(str(choice))
+
     def fail(self, text: str) -> None:
         """Say on stderr what went wrong."""
         self._tell("error", text, f"focal: {text}")
 
     def _tell(self, level: str, text: str, line: str) -> None:
         as_json = self.log == "json"
-        click.echo(_dumps({"level": level, "text": text}) if as_json else line, err=True)
+        with self._aside():
+            click.echo(_dumps({"level": level, "text": text}) if as_json else line, err=True)
+
+    def _aside(self) -> AbstractContextManager[None]:
+        """Keep what moves on the terminal away while something is printed."""
+        return self.spinner.aside() if self.spinner else nullcontext()
 
     @contextmanager
     def working(self, text: str) -> Generator[Callable[[str], None]]:

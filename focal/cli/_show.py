@@ -226,6 +226,8 @@ def _held(row: Held) -> Iterator[str]:
         yield f"(other bytes under this id, no. {row.twin})"
     if row.turns:
         yield f"[{', '.join(row.turns)}]"
+    if row.problem:
+        yield f"({row.problem})"
 
 
 def _clock(at: float) -> str:

@@ -31,5 +31,5 @@ def command(
     shell.check_out(out)
     app = shell.app(quality=quality)
     with shell.working(f"encoding {file}"), writing():
-        encoded = shell.run(encode_file(app, file, out, form, raw))
+        encoded = shell.run(encode_file(app, file, out, form, raw, shell.explain))
     shell.wrote(encoded, out)

@@ -56,7 +56,7 @@ def command(
     app = shell.app(via=via, quality=quality, wait=wait)
     order = Order(file, record, text, raw, to, timeout)
     if dry_run:
-        shell.show_all(shell.run(price(app, order)))
+        shell.show_all(shell.run(price(app, order, shell.explain)))
         return
     with shell.working("sending") as say:
-        shell.run(send(app, order, shell.show, say))
+        shell.run(send(app, order, shell.show, say, shell.explain))

@@ -84,6 +84,34 @@ def read_audio(path: Path, rate: int | None = None) -> Clip:
     return _read(str(path), io.BytesIO(data), rate)
 
 
+def audio_blocks(path: Path, rate: int) -> Generator[Clip]:
+    """Read an audio file on disk as mono, a few seconds at a time.
+
+    Args:
+        path: a regular file, not a pipe.
+        rate: samples a second to resample to while reading.
+
+    Yields:
+        clips whose samples, one after another, are those that ``read_audio`` gives.
+
+    Raises:
+        SourceError: as ``read_audio``; NaN and infinity once the reading has come to them.
+    """
+    from ...core.audio import Clip
+
+    some = False
+    try:
+        with path.open("rb") as file, _opened(str(path), file.fileno()) as sound:
+            for block in resampled(_mono(str(path), sound), sound.samplerate, rate):
+                if len(block):
+                    some = True
+                    yield Clip(block, rate)
+    except OSError as error:
+        raise SourceError(_refusal(path, error)) from error
+    if not some:
+        raise SourceError(_no_sound(str(path)))
+
+
 def length_of(path: Path) -> float | None:
     """Return how many seconds an audio file has by its header; None where only reading it tells.
 
@@ -198,8 +226,12 @@ def _collect(name: str, blocks: Iterable[Samples], rate: int, to: int | None) ->
     for block in resampled(blocks, rate, to or rate):
         sound += block.tobytes()
     if not sound:
-        raise SourceError(f"{name} holds no sound (0 samples): record it again")
+        raise SourceError(_no_sound(name))
     return Clip(np.frombuffer(sound, np.float32), to or rate)
+
+
+def _no_sound(name: str) -> str:
+    return f"{name} holds no sound (0 samples): record it again"
 
 
 @dataclass(frozen=True, slots=True)

@@ -158,7 +158,7 @@ class Pair:
             order = Order(text=what.text) if what.text else Order(str(self.recording(what)))
             via, quality = tuple(self.near), what.quality
             app = App.start(self.a, {}, via=via, quality=quality, wait="queued")
-            asyncio.run(send(app, order, lambda event: None, lambda line: None))
+            asyncio.run(send(app, order, lambda _: None, lambda _: None, lambda _: None))
 
     def recording(self, what: Said) -> Path:
         """Return a sound file of so many seconds."""

@@ -23,7 +23,8 @@ from focal.sending import Order, send
 home, link, name, count = sys.argv[1:]
 for number in range(int(count)):
     app = App.start(Path(home), {}, via=(link,), wait="queued")
-    asyncio.run(send(app, Order(text=f"{name}/{number}"), lambda event: None, lambda line: None))
+    quiet = (lambda _: None,) * 3
+    asyncio.run(send(app, Order(text=f"{name}/{number}"), *quiet))
 print("all queued")
 """
 

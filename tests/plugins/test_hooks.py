@@ -31,6 +31,7 @@ from focal.core.runtime import Runtime, run_virtual, virtual_runtime
 from focal.core.spool import Spool
 from focal.packets import decode_packet, encode_file
 from focal.plugins import hookimpl
+from focal.plugins.choice import Choice
 from focal.plugins.findings import Finding
 from focal.plugins.hookspecs import Command
 from focal.plugins.installed import single_files
@@ -167,11 +168,10 @@ def test_hook_focal_codecs(tmp_path: Path) -> None:
     spec = CodecSpec("loud", 230, 8.0, load, lambda _: 1.0)
     manager = plugins(codecs=lambda: [spec])
     app = App(Settings().with_flags(quality="loud"), manager, tmp_path / "home")
-    done = asyncio.run(
-        encode_file(
-            app, str(recording(tmp_path / "a.wav", seconds=1)), str(tmp_path / "p"), "focal", None
-        )
-    )
+    hello, chosen = recording(tmp_path / "a.wav", seconds=1), list[Choice]()
+    encoding = encode_file(app, str(hello), str(tmp_path / "p"), "focal", None, chosen.append)
+    done = asyncio.run(encoding)
+    assert [choice.spec for choice in chosen] == [spec]
     assert (done.codec, done.payload_bytes) == ("loud", 1)
     assert decode_packet(app, str(tmp_path / "p"), str(tmp_path / "b.wav"), None).seconds == 1.0
 
@@ -229,7 +229,7 @@ def test_hook_focal_choose_codec() -> None:
         return min(available, key=lambda spec: spec.bits_per_second).name
 
     chosen = plugins(choose_codec=choose).choose_codec([Limits("datagram", 231)], 3.0)
-    assert (chosen.name, asked) == ("c2-700c", [(1, 3.0)])
+    assert (chosen.spec.name, chosen.plugin, asked) == ("c2-700c", "hooks.test", [(1, 3.0)])
 
 
 def test_hook_focal_wrap_transport(tmp_path: Path) -> None:
@@ -252,7 +252,9 @@ def test_hook_focal_captured(app: Callable[..., App], tmp_path: Path) -> None:
         return half(clip)
 
     hello, out = recording(tmp_path / "hello.wav", seconds=1), tmp_path / "p.focal"
-    done = asyncio.run(encode_file(app(captured=captured), str(hello), str(out), "focal", None))
+    done = asyncio.run(
+        encode_file(app(captured=captured), str(hello), str(out), "focal", None, print)
+    )
     assert (seen, done.seconds) == ([1.0], 0.5)
 
 
@@ -338,7 +340,7 @@ def seen_by(seen: list[Message]) -> Callable[[Message], None]:
 def test_a_packet_file_is_decoded_with_the_hook(app: Callable[..., App], tmp_path: Path) -> None:
     hello, packet = recording(tmp_path / "hello.wav", seconds=1), str(tmp_path / "p.focal")
     ours = app(decoded=half)
-    done = asyncio.run(encode_file(ours, str(hello), packet, "focal", None))
+    done = asyncio.run(encode_file(ours, str(hello), packet, "focal", None, print))
     assert done.seconds == 1.0
     assert decode_packet(ours, packet, str(tmp_path / "out.wav"), None).seconds == 0.5
 

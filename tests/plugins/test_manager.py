@@ -436,7 +436,7 @@ class TestWhichOne:
         manager.register(adds(*(codecs or (quality("low", 19, 700), quality("high", 20)))), "c2")
         for index, answer in enumerate(answers):
             manager.register(hooks(focal_choose_codec=answering(answer)), str(index))
-        return manager.choose_codec((limits,), 5.0)
+        return manager.choose_codec((limits,), 5.0).spec
 
     def test_without_a_plugin_it_is_our_own_choice(self) -> None:
         assert self.choosing().name == "high"
