@@ -19,10 +19,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..core.audio import Clip
 from ..core.errors import ModelError
@@ -81,12 +83,22 @@ def tone(bin: int, level: float, seconds: float, rate: int = RATE) -> Clip:
 
 def heard(clip: Clip) -> list[tuple[int, float]]:
     """Return the loudest tone of each whole 20 ms of a clip: its bin (0 to 512) and its peak."""
-    size = clip.rate // 50
-    window = np.sin(np.pi * np.arange(size) / size) ** 2
-    frames = clip.samples[: len(clip.samples) // size * size].reshape(-1, size) * window
-    turns = np.outer(np.arange(size), np.arange(513)) * (HERTZ / clip.rate)
-    levels = np.abs(frames @ np.exp(-1j * _TURN * turns)) * (2 / window.sum())
+    ear = _ear(clip.rate)
+    size = len(ear)
+    frames = clip.samples[: len(clip.samples) // size * size].reshape(-1, size)
+    levels = np.abs(frames @ ear)
     return [(int(bin), float(row[bin])) for bin, row in zip(levels.argmax(1), levels, strict=True)]
+
+
+@lru_cache(maxsize=4)
+def _ear(rate: int) -> NDArray[np.complex64]:
+    """Return what 20 ms are multiplied by to give the peaks of all bins up to half the rate."""
+    size, highest = rate // 50, min(RATE, rate) / 2
+    window = np.sin(np.pi * np.arange(size) / size) ** 2
+    turns = np.outer(np.arange(size), np.arange(int(highest / HERTZ) + 1)) * (HERTZ / rate)
+    waves = np.exp(-1j * _TURN * turns) * (2 * window / window.sum())[:, np.newaxis]
+    ear: NDArray[np.complex64] = waves.astype(np.complex64)
+    return ear
 
 
 _ENCODER = """
