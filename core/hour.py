@@ -14,6 +14,9 @@ HOUR = 3600.0
 EPSILON = 1e-9
 """Seconds that sums of floats may be wrong by."""
 
+TICK = 1e-6
+"""Seconds by which what has just left the hour may seem to be in it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Sent:
@@ -40,26 +43,33 @@ class Hour:
         self._newest_first = sorted(sent, key=lambda one: -one.end)
         self.promised = promised
 
-    def used(self, now: float) -> float:
-        """Return the seconds sent in the hour up to ``now``."""
-        return sum(one.seconds for one in self._newest_first if one.end > now - HOUR)
+    def after(self, one: Sent) -> Hour:
+        """Return the hour as it is once this has been sent too."""
+        return Hour([*self._newest_first, one], self.promised)
 
-    def earliest(self, seconds: float, now: float, limit: float) -> float | None:
+    def used(self, now: float, span: float = HOUR) -> float:
+        """Return the seconds sent in the hour up to ``now``, or in another span of seconds."""
+        return sum(one.seconds for one in self._newest_first if one.end - now + span > TICK)
+
+    def earliest(
+        self, seconds: float, now: float, limit: float, span: float = HOUR
+    ) -> float | None:
         """Return when a burst may begin at the earliest; None: never, it is longer than the limit.
 
         Args:
             seconds: of airtime, all its frames together.
             now: the answer is not before it.
             limit: seconds of airtime in an hour.
+            span: seconds that the limit is for, where it is not an hour.
         """
         room = limit - seconds + EPSILON
         if room < 0:
             return None
         held = self.promised
         if held > room:  # what is promised is gone, at the latest, an hour from now
-            return now + HOUR
+            return now + span
         for one in self._newest_first:
             held += one.seconds
             if held > room:  # this one must have left the hour that ends with the burst
-                return max(now, one.end + HOUR - seconds)
+                return max(now, one.end + span - seconds)
         return now
