@@ -233,3 +233,106 @@ class Plugin:
     hooks: tuple[str, ...]
     adds: tuple[Added, ...]
     import_ms: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """Where the model files are.
+
+    Args:
+        folder: it may not be there yet.
+        files: how many of them are there.
+        bytes: of all of them.
+    """
+
+    folder: str
+    files: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Lacking:
+    """A model file that is missing; ``bytes`` to download, None for weights of one's own."""
+
+    file: str
+    bytes: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Quality:
+    """A quality of FocalCodec, and whether its models are here.
+
+    Args:
+        name: as in ``--quality``.
+        shelf: published or local.
+        send: whether what encodes is here.
+        receive: whether what decodes is here.
+        missing: the files that are not here, or have changed.
+    """
+
+    name: str
+    shelf: str
+    send: bool
+    receive: bool
+    missing: tuple[Lacking, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A model file.
+
+    Args:
+        file: its name.
+        shelf: published or local.
+        state: good, changed (since it came in), missing (it had come in) or unknown (it was put
+            there by hand and has not the published size).
+        path: where it is.
+        bytes: its size as it came in; None where that is not known, as the next three.
+        sha256: as it came in.
+        source: where it came from.
+        at: when, Unix seconds.
+        optimized_from: the SHA-256 of the file that ``focal models optimize`` made it from.
+        forced: it counts as published though its size is another.
+    """
+
+    file: str
+    shelf: str
+    state: str
+    path: str
+    bytes: int | None = None
+    sha256: str | None = None
+    source: str | None = None
+    at: float | None = None
+    optimized_from: str | None = None
+    forced: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Removed:
+    """A model file that was removed; ``freed`` is 0 where the disk has it under another name."""
+
+    file: str
+    shelf: str
+    bytes: int
+    freed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Optimized:
+    """An encoder that was made smaller.
+
+    Args:
+        file: its name.
+        shelf: published or local.
+        bytes_before: its size.
+        bytes: its size now.
+        sha256: of the new file.
+        optimized_from: the SHA-256 that it had before.
+    """
+
+    file: str
+    shelf: str
+    bytes_before: int
+    bytes: int
+    sha256: str
+    optimized_from: str

@@ -239,6 +239,7 @@ MODULES = {
     "outbox": ".outbox",
     "inbox": ".inbox",
     "config": ".config",
+    "models": ".models",
     "doctor": ".doctor",
     "plugins": ".plugins",
 }

@@ -7,6 +7,15 @@ from contextlib import contextmanager
 
 from rich.console import Console
 from rich.markup import escape
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
 from rich.status import Status
 
 
@@ -35,3 +44,44 @@ def spinner(text: str) -> Generator[Spinner]:
     """Show a moving line for the time of the context."""
     with Console(stderr=True).status(escape(text)) as status:
         yield Spinner(status)
+
+
+class Bar:
+    """Bars on stderr, one a file: bytes, rate and the time that is left."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._tasks: dict[str, TaskID] = {}
+
+    def count(self, what: str, done: int, total: int, kept: int = 0) -> None:
+        """Show how much of a file is done; see ``Counter``."""
+        if what not in self._tasks:
+            self._tasks[what] = self._progress.add_task(escape(what), total=total, completed=kept)
+        self._progress.update(self._tasks[what], completed=done)
+
+    def say(self, text: str) -> None:
+        """Say something above the bars."""
+        self._progress.console.print(escape(text))
+
+    @contextmanager
+    def aside(self) -> Generator[None]:
+        """Take them away for the time of the context, so that something can be printed."""
+        self._progress.stop()
+        try:
+            yield
+        finally:
+            self._progress.start()
+
+
+@contextmanager
+def bar() -> Generator[Bar]:
+    """Show bars for the time of the context."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        yield Bar(progress)

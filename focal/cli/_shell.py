@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from ..plugins.manager import Plugins
     from ..plugins.models import Models
     from ..plugins.roster import Roster
-    from ._progress import Spinner
+    from ._counter import Counter
+    from ._progress import Bar, Spinner
     from ._show import Result
 
 T = TypeVar("T")
@@ -41,7 +42,7 @@ class Shell:
     json: bool = False
     log: str = "text"
     verbose: int = 0
-    spinner: Spinner | None = None
+    spinner: Spinner | Bar | None = None
     _plugins: Plugins | None = None
     _roster: Roster | None = None
 
@@ -137,7 +138,7 @@ class Shell:
     @contextmanager
     def working(self, text: str) -> Generator[Callable[[str], None]]:
         """Show on a terminal that work goes on; gives what says how far, anywhere."""
-        if self.log == "json" or sys.stderr is None or not sys.stderr.isatty():
+        if not self._moves:
             yield self.note
             return
         from ._progress import spinner
@@ -147,6 +148,27 @@ class Shell:
                 yield self.spinner.say
         finally:
             self.spinner = None
+
+    @contextmanager
+    def counting(self) -> Generator[Counter]:
+        """Show how many bytes have passed: bars on a terminal, a line now and then elsewhere."""
+        from ._counter import Lines
+
+        if not self._moves:
+            yield Lines(self.note)
+            return
+        from ._progress import bar
+
+        try:
+            with bar() as self.spinner:
+                yield self.spinner
+        finally:
+            self.spinner = None
+
+    @property
+    def _moves(self) -> bool:
+        """Whether stderr is a terminal on which something can move."""
+        return self.log == "text" and sys.stderr is not None and sys.stderr.isatty()
 
     def start_logging(self) -> None:
         """Send the log to stderr: warnings, with ``-v`` what is done, with ``-vv`` everything."""

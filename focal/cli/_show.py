@@ -17,11 +17,27 @@ from ..config import Config, Setting, toml
 from ..core.events import Progress, Received
 from ..core.message import Kind, origin_text
 from ..plugins.findings import Finding
+from ..plugins.models.disk import mega
 from ..plugins.report import Added
-from ..results import Decoded, Demo, Encoded, Held, Info, Outgoing, Plugin, Price
+from ..results import (
+    Decoded,
+    Demo,
+    Encoded,
+    Held,
+    Info,
+    Model,
+    Optimized,
+    Outgoing,
+    Plugin,
+    Price,
+    Quality,
+    Removed,
+    Weights,
+)
 
 OfMessage: TypeAlias = Progress | Received | Decoded | Encoded | Held | Info | Outgoing
-Result: TypeAlias = OfMessage | Config | Demo | Finding | Plugin | Price | Setting
+OfModels: TypeAlias = Model | Optimized | Quality | Removed | Weights
+Result: TypeAlias = OfMessage | OfModels | Config | Demo | Finding | Plugin | Price | Setting
 Object: TypeAlias = dict[str, Any]
 
 
@@ -75,6 +91,16 @@ def as_text(result: Result) -> str:
             return _finding(f)
         case Plugin() as p:
             return _plugin(p)
+        case Weights() as w:
+            return f"{w.folder}: {w.files} files, {mega(w.bytes)}"
+        case Quality() as q:
+            return _quality(q)
+        case Model() as m:
+            return _model(m)
+        case Removed() as r:
+            return f"removed {r.file} ({r.shelf}), {mega(r.bytes)}"
+        case Optimized() as o:
+            return f"{o.file} ({o.shelf}): {mega(o.bytes_before)} -> {mega(o.bytes)}"
         case _:
             return table(as_object(result))
 
@@ -129,6 +155,38 @@ def _added(added: Added) -> Iterator[str]:
     for option in added.options:
         default = f" [{option.default}]" if option.default is not None else ""
         yield f"    {option.name:{wide}}  {option.type}{default}  {option.help}".rstrip()
+
+
+def _quality(quality: Quality) -> str:
+    """Return a line: what the quality can do, and what the rest would take."""
+    can = {
+        (True, True): "sends and receives",
+        (True, False): "sends only",
+        (False, True): "receives only",
+        (False, False): "neither sends nor receives",
+    }[quality.send, quality.receive]
+    lacking = ", ".join(
+        one.file if one.bytes is None else f"{one.file} ({mega(one.bytes)})"
+        for one in quality.missing
+    )
+    return f"{quality.name:12} {can}" + (f"; missing: {lacking}" if lacking else "")
+
+
+def _model(model: Model) -> str:
+    """Return a line: file, shelf, state, size, the hash in short, what is special, whence it is."""
+    size = "" if model.bytes is None else mega(model.bytes)
+    hashed = (model.sha256 or "")[:12]
+    start = f"{model.file:22} {model.shelf:9} {model.state:7} {size:>11}  {hashed:12}"
+    return " ".join([start, *_of_model(model)]).rstrip()
+
+
+def _of_model(model: Model) -> Iterator[str]:
+    if model.optimized_from:
+        yield "optimized"
+    if model.forced:
+        yield "counts as published"
+    if model.source:
+        yield f"from {model.source}"
 
 
 def _finding(found: Finding) -> str:

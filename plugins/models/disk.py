@@ -29,7 +29,7 @@ _CURES = {
     errno.EROFS: "the file system is read-only",
     errno.EACCES: "permission denied",
     errno.EPERM: "permission denied",
-    errno.ENOENT: "there is no such file",
+    errno.ENOENT: "it is not there",
     errno.ENOTDIR: "a part of this path is a file, not a folder",
     errno.EEXIST: "a file is in its place",
     errno.EISDIR: "it is a folder, not a file",
@@ -38,7 +38,7 @@ _CURES = {
 
 def mega(count: int) -> str:
     """Return a number of bytes as people read it."""
-    return f"{count / 1e6:,.1f} MB"
+    return f"{count / 1e6:,.1f} MB" if count >= 100_000 else f"{count:,} bytes"
 
 
 def nothing(count: int) -> None:

@@ -59,7 +59,7 @@ def read_record(folder: Path) -> dict[str, Entry]:
     with telling(f"{path} cannot be read"):
         try:
             data = path.read_bytes()
-        except (FileNotFoundError, NotADirectoryError):  # then there are no models either
+        except FileNotFoundError:  # then there are no models either
             return {}
     return _parsed(data, path)
 

@@ -130,7 +130,7 @@ class Store:
         with telling(f"{path} cannot be read"):
             try:
                 stamp = Stamp.of(path)
-            except (FileNotFoundError, NotADirectoryError):
+            except FileNotFoundError:
                 return "missing", self.record(shelf).get(name)
             known = self._unkept.get(path) or self.record(shelf).get(name)
             if known is not None and known.stamp == stamp and not again:
