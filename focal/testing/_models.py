@@ -1,15 +1,15 @@
 """Small models in which sound survives, to test with what takes FocalCodec's large ones.
 
 The law of this module: what goes into the encoder as a tone comes out of the inverse STFT as the
-same tone, sample for sample, if and only if everything between is done right.
+same tone, sample for sample, where everything between is done right, and nowhere else.
 
 What is real in these models is the contract: the names of files, inputs and outputs, types, shapes
 and lengths, what is too short and what is floored away; tokens of 13 bits; magnitudes of at most
 100, phases in radians that nobody wrapped. What is not real is the speech. Of every frame of 20 ms
 they keep which of 64 tones is the loudest and how loud it is, in 127 steps of half a decibel above
 silence. Nothing else is kept, and every tone comes back as if it had been at its top at sample 0 of
-what was encoded, which is where ``tone`` begins. So whoever cuts one sample too many, loses or
-swaps a token, mirrors the spectrum or conjugates the phase gets another sound.
+what was encoded, which is where ``tone`` begins. So whoever cuts one sample too many, mirrors the
+spectrum, conjugates the phase, or loses or swaps tokens of a melody gets another sound.
 
 Each rate has its own order of the tokens, so that a decoder fed from the compressor of another rate
 or of other weights gives other sounds.
@@ -237,24 +237,17 @@ def _encoder(shift: int) -> str:
 def _compressor(frames: int, shift: int) -> str:
     """Return the graph from the peaks of so many frames to a token."""
     first = _channel(shift)
-    factor, offset = _order(frames, shift)
     constants: _Constants = {
+        **_coding(frames, shift),
+        "factor": _factor(frames, shift),
         "begin": (first,),
         "end": (first + len(TONES),),
-        "axis1": (1,),
-        "axis2": (2,),
         "sides": (frames, frames),
         "each": (len(TONES), 1, 1),
         "groups": (1, len(TONES), frames, -1),
         "scale": 1 / LOUDEST,
         "tiny": 1e-9,
         "levels_a_neper": _LEVELS_A_NEPER,
-        "zero": 0.0,
-        "highest": float(_LEVELS - 1),
-        "levels": _LEVELS,
-        "factor": factor,
-        "offset": offset,
-        "all": _TOKENS,
     }
     ports = "(float[1,frames,1024] features) => (int64[1,tokens] tokens)"
     return _text("compressor", ports, constants, _COMPRESSOR.format(frames=frames))
@@ -262,23 +255,16 @@ def _compressor(frames: int, shift: int) -> str:
 
 def _decoder(frames: int, shift: int) -> str:
     """Return the graph from a token to the STFT of so many frames."""
-    factor, offset = _order(frames, shift)
     constants: _Constants = {
-        "offset": offset,
-        "inverse": pow(factor, -1, _TOKENS),
-        "all": _TOKENS,
-        "axis1": (1,),
-        "axis2": (2,),
+        **_coding(frames, shift),
+        "inverse": pow(_factor(frames, shift), -1, _TOKENS),
         "repeats": (1, 1, frames),
         "column": (1, -1, 1),
-        "levels": _LEVELS,
         "step": TONES.step,
         "first": TONES.start,
-        "zero": 0.0,
         "half": 0.5,
         "one": 1.0,
         "bins": 513.0,
-        "highest": float(_LEVELS - 1),
         "nepers_a_level": 1 / _LEVELS_A_NEPER,
         "limit": 256 * LOUDEST,
         "nought": 0,
@@ -294,9 +280,22 @@ def _decoder(frames: int, shift: int) -> str:
     return _text("decoder", ports, constants, _DECODER)
 
 
-def _order(frames: int, shift: int) -> tuple[int, int]:
-    """Return how an index becomes a token, modulo 8192: an odd factor, and what is added."""
-    return (8 * (37 * frames + 101 * shift) + 2731) % _TOKENS, 977 * frames + 1009 * shift + 500
+def _coding(frames: int, shift: int) -> _Constants:
+    """Return what compressor and decoder have in common."""
+    return {
+        "axis1": (1,),
+        "axis2": (2,),
+        "zero": 0.0,
+        "levels": _LEVELS,
+        "highest": float(_LEVELS - 1),
+        "offset": 977 * frames + 1009 * shift + 500,
+        "all": _TOKENS,
+    }
+
+
+def _factor(frames: int, shift: int) -> int:
+    """Return the odd number that spreads tones and levels over the tokens, modulo 8192."""
+    return (8 * (37 * frames + 101 * shift) + 2731) % _TOKENS
 
 
 def _channel(shift: int) -> int:
