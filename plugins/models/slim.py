@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from ...core.errors import ModelError
 from .disk import PART, telling
@@ -36,6 +36,8 @@ _SMALLEST = 32
 """Frames that a table has at least; what is smaller is not worth the work."""
 
 _OPSET = 12  # since then Clip takes int64
+_STANDARD = ("", "ai.onnx")  # the domain of the operators that are known here
+_SAME_NUMBERS = frozenset({"Cast", "Identity", "Reshape", "Squeeze", "Unsqueeze"})
 _MARK = "focal_slim"
 _SECOND = 16_000
 
@@ -100,12 +102,12 @@ def slim(source: Path, target: Path, run: Run | None = None) -> Slimmed:
 def _rewrite(source: Path, part: Path) -> _Table:
     """Write the slim file; everything that was read is out of memory when this returns."""
     model = _read(source)
-    if any(name.startswith(_MARK) for node in model.graph.node for name in node.output):
-        raise AlreadySlim(f"{source} stays as it is: its table of positions is small already")
     try:
+        if any(name.startswith(_MARK) for node in model.graph.node for name in node.output):
+            raise AlreadySlim(f"{source} stays as it is: its table of positions is small already")
         table, cuts = _understand(model)
-    except _Reason as reason:
-        raise ModelError(f"{source} stays as it is: {reason}") from None
+    except (_Reason, UnicodeDecodeError) as reason:  # the latter of a name that is no text
+        raise ModelError(f"{source} stays as it is: {_line(reason)}") from reason
     _replace(model.graph, table, cuts)
     _write(part, model.SerializeToString())
     return table
@@ -131,9 +133,14 @@ def _sound(path: Path, trouble: str) -> None:
 
     try:
         checker.check_model(str(path))  # pyright: ignore[reportUnknownMemberType]
-    except checker.ValidationError as error:
-        said = str(error).strip() or "it does not say why"
-        raise ModelError(f"{trouble}: {said.splitlines()[0]}") from error
+    except (checker.ValidationError, UnicodeDecodeError) as error:
+        raise ModelError(f"{trouble}: {_line(error)}") from error
+
+
+def _line(error: Exception) -> str:
+    """Return the first line of an error, in which names out of the file may stand."""
+    said = next(iter(str(error).strip().splitlines()), "it does not say why")
+    return "".join(letter if letter.isprintable() else "?" for letter in said)
 
 
 def _write(part: Path, data: bytes) -> None:
@@ -214,7 +221,7 @@ class _Cut:
 def _understand(model: ModelProto) -> tuple[_Table, list[_Cut]]:
     """Find the table and all that is made of it, and prove what it is."""
     graph = model.graph
-    opset = max((one.version for one in model.opset_import if not one.domain), default=0)
+    opset = max((one.version for one in model.opset_import if one.domain in _STANDARD), default=0)
     if opset < _OPSET:
         raise _Reason(f"it is of opset {opset}, and this needs {_OPSET} or newer")
     wires = _Wires(graph)
@@ -226,24 +233,36 @@ def _understand(model: ModelProto) -> tuple[_Table, list[_Cut]]:
 
 
 class _Wires:
-    """Who uses what in a graph."""
+    """Who makes and who uses what in a graph."""
 
     def __init__(self, graph: GraphProto) -> None:
         self.users: dict[str, list[NodeProto]] = {}
         self.leaving = {one.name for one in graph.output}
+        self._makers: dict[str, NodeProto] = {}
+        self._tensors = dict(_tensors(graph))
         for node in graph.node:
             for name in node.input:
                 self.users.setdefault(name, []).append(node)
+            self._makers.update(dict.fromkeys(node.output, node))
             self.leaving.update(_inner(node))
-        self._small = {one.name: one for one in graph.initializer}
-        self._small |= {name: tensor for name, tensor in _constants(graph)}
 
-    def constant(self, name: str) -> list[int] | None:
-        """Return the numbers of a constant that a Slice is given, or None where it is computed."""
-        from onnx import numpy_helper
+    def numbers(self, name: str) -> list[int] | None:
+        """Return the numbers of a constant in a flat list, or None where they are computed."""
+        while (maker := self._makers.get(name)) and _is(maker, *_SAME_NUMBERS):
+            name = maker.input[0]
+        if name in self._tensors:
+            values = _array(self._tensors[name])
+            return (
+                cast("list[int]", values.reshape(-1).tolist()) if values.dtype.kind == "i" else None
+            )
+        if maker is None or not _is(maker, "Constant"):
+            return None
+        given = {attribute.name: attribute for attribute in maker.attribute}
+        return list(given["value_ints"].ints) if "value_ints" in given else None
 
-        tensor = self._small.get(name)
-        return None if tensor is None else numpy_helper.to_array(tensor).reshape(-1).tolist()
+
+def _is(node: NodeProto, *kinds: str) -> bool:
+    return node.domain in _STANDARD and node.op_type in kinds
 
 
 def _inner(node: NodeProto) -> Iterator[str]:
@@ -255,21 +274,34 @@ def _inner(node: NodeProto) -> Iterator[str]:
             yield from (one.name for one in graph.output)
 
 
-def _constants(graph: GraphProto) -> Iterator[tuple[str, TensorProto]]:
-    """Yield the tensors that Constant nodes give."""
+def _tensors(graph: GraphProto) -> Iterator[tuple[str, TensorProto]]:
+    """Yield the constants by name: initializers, and what Constant nodes give."""
+    for tensor in graph.initializer:
+        yield tensor.name, tensor
     for node in graph.node:
-        if node.op_type == "Constant":
+        if _is(node, "Constant"):
             for attribute in node.attribute:
                 if attribute.name == "value":
                     yield node.output[0], attribute.t
 
 
+def _array(tensor: TensorProto) -> NDArray[Any]:
+    """Return what a tensor holds; the larger ones are copied."""
+    from onnx import TensorProto, numpy_helper
+
+    if tensor.data_location == TensorProto.EXTERNAL:
+        raise _Reason("it keeps its weights in other files")
+    try:
+        return numpy_helper.to_array(tensor)
+    except (KeyError, TypeError, ValueError) as error:  # of a type, or of sizes that do not fit
+        raise _Reason(f"it holds a damaged tensor ({tensor.name}: {error})") from error
+
+
 def _find(graph: GraphProto, wires: _Wires) -> tuple[str, TensorProto]:
     """Return the largest square table that is cut by Slice."""
-    named = ((one.name, one) for one in graph.initializer)
     tables = [
         (name, tensor)
-        for name, tensor in (*named, *_constants(graph))
+        for name, tensor in _tensors(graph)
         if _square(tensor) and any(_cutting(user, name) for user in wires.users.get(name, ()))
     ]
     if not tables:
@@ -287,7 +319,7 @@ def _square(tensor: TensorProto) -> bool:
 
 
 def _cutting(node: NodeProto, name: str) -> bool:
-    return node.op_type == "Slice" and not node.domain and list(node.input).count(name) == 1
+    return _is(node, "Slice") and node.input[0] == name and list(node.input).count(name) == 1
 
 
 def _cuts(wires: _Wires, name: str, shape: Sequence[int], so_far: _Cut) -> Iterator[_Cut]:
@@ -295,7 +327,7 @@ def _cuts(wires: _Wires, name: str, shape: Sequence[int], so_far: _Cut) -> Itera
     if name in wires.leaving:
         raise _Reason(f"its table of positions ({name}) is used in a way that is not understood")
     for node in wires.users.get(name, ()):
-        if not _cutting(node, name) or node.input[0] != name:
+        if not _cutting(node, name):
             raise _Reason(f"its table of positions ({name}) goes uncut into {node.op_type}")
         cut = so_far.through(node, list(_ends(wires, node, shape)))
         if len(dict(cut.ends)) < len(cut.ends):
@@ -308,28 +340,27 @@ def _cuts(wires: _Wires, name: str, shape: Sequence[int], so_far: _Cut) -> Itera
 
 def _ends(wires: _Wires, node: NodeProto, shape: Sequence[int]) -> Iterator[tuple[int, _End]]:
     """Yield the axes that a Slice cuts, and where; those that it leaves whole are left out."""
-    given = dict(zip(("data", "starts", "ends", "axes", "steps"), node.input, strict=False))
-    starts, ends = wires.constant(given["starts"]), wires.constant(given["ends"])
-    axes = wires.constant(given["axes"]) if given.get("axes") else [0, 1, 2]
-    steps = wires.constant(given["steps"]) if given.get("steps") else [1]
-    if starts is None or any(starts) or axes is None or steps is None or set(steps) != {1}:
+    given = dict(zip(("starts", "ends", "axes", "steps"), node.input[1:], strict=False))
+    starts, ends = wires.numbers(given["starts"]), wires.numbers(given["ends"])
+    axes = wires.numbers(given["axes"]) if given.get("axes") else [*range(len(starts or ()))]
+    steps = wires.numbers(given["steps"]) if given.get("steps") else [1]
+    if starts is None or any(starts) or steps is None or set(steps) != {1}:
         raise _Reason(f"its table of positions is not cut from the first frame on ({node.name})")
+    if axes is None or not set(axes) <= {-3, -2, -1, 0, 1, 2} or len(axes) != len(starts):
+        raise _Reason(f"it is not clear where its table of positions is cut ({node.name})")
     for at, axis in enumerate(axes):
         if ends is None and axis % 3:
             yield axis % 3, _End(given["ends"], at)
-        elif ends is None or ends[at] < shape[axis]:
+        elif ends is None or len(ends) != len(axes) or ends[at] < shape[axis]:
             raise _Reason(f"its table of positions is not cut to the clip's frames ({node.name})")
 
 
 def _prove(name: str, tensor: TensorProto) -> _Table:
     """Return the table by distances, once it is proven that distances are all there is to it."""
     import numpy as np
-    from onnx import TensorProto, numpy_helper
 
-    if tensor.data_location == TensorProto.EXTERNAL:
-        raise _Reason("it keeps its weights in other files")
     # As whole numbers, because the very bits are to be the same: also of zeros and of no numbers.
-    bits = numpy_helper.to_array(tensor).view(np.uint32)
+    bits = _array(tensor).view(np.uint32)
     if not all(np.array_equal(head[1:, 1:], head[:-1, :-1]) for head in bits):
         raise _Reason(f"its table of positions ({name}) depends on more than distances")
     frames = bits.shape[1]
@@ -380,7 +411,7 @@ def _sweep(graph: GraphProto, names: set[str]) -> None:
     """Take out of ``names`` the constants and the notes that nobody uses any more."""
     dead = names - _Wires(graph).users.keys()
     for at in reversed(range(len(graph.node))):
-        if graph.node[at].op_type == "Constant" and graph.node[at].output[0] in dead:
+        if _is(graph.node[at], "Constant") and graph.node[at].output[0] in dead:
             graph.node.pop(at)
     for listed in (graph.initializer, graph.value_info):
         for at in reversed(range(len(listed))):
