@@ -40,7 +40,8 @@ _PASSING = (408, 425, 429, 500, 502, 503, 504)
 """Answers of a server that may do better soon."""
 
 _SHA256 = re.compile(r'"?([0-9a-f]{64})"?')
-_RANGE = re.compile(r"bytes (?:(?P<first>\d+)-\d+|\*)/(?P<total>\d+)")
+_COUNT = re.compile(r"[0-9]{1,18}")
+_RANGE = re.compile(r"bytes (?:(?P<first>[0-9]+)-[0-9]+|\*)/(?P<total>[0-9]+)")
 _IMPORT = "`focal models import FOLDER` takes the files from a folder or a USB stick"
 
 
@@ -84,6 +85,21 @@ class Cut:
 
 
 @dataclass(frozen=True, slots=True)
+class Checking:
+    """A file has come and is hashed.
+
+    Args:
+        file: its name.
+        done: bytes of it that were hashed.
+        total: bytes of it.
+    """
+
+    file: str
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
 class Pulled:
     """A file is in its place, whole and checked."""
 
@@ -91,7 +107,7 @@ class Pulled:
     size: int
 
 
-Progress: TypeAlias = Waiting | Downloading | Cut | Pulled
+Progress: TypeAlias = Waiting | Downloading | Cut | Checking | Pulled
 
 
 def untold(progress: Progress) -> None:
@@ -138,11 +154,7 @@ def pull(
         ways = [_Way(name, store.sizes[name], part_path(store, name, revision)) for name in missing]
         _see_room(store.folder, ways, free)
         with _quiet():
-            origin = _Origin(repository, revision, endpoint)
-            for way in ways:
-                announced = _Download(way, origin, tell).run(waits)
-                _take(store, way, origin, announced)
-                tell(Pulled(way.name, way.size))
+            _fetch(store, ways, _Origin(repository, revision, endpoint), tell, waits)
     return missing
 
 
@@ -180,11 +192,14 @@ def _missing(store: Store, names: Iterable[str]) -> tuple[str, ...]:
 @contextmanager
 def _alone(store: Store, tell: Callable[[Progress], None]) -> Generator[None]:
     """Be the only pull into a folder for the time of the context; wait for another one."""
+    doing = f"nothing can be written to {store.folder} ({VARIABLE} names another folder)"
     with ExitStack() as stack:
-        with telling(f"nothing can be written to {store.folder} ({VARIABLE} names another folder)"):
+        with telling(doing):
             store.path("").mkdir(parents=True, exist_ok=True)
-            if not stack.enter_context(lock(store.folder / LOCK, wait=False)):
-                tell(Waiting(store.folder))
+            ours = stack.enter_context(lock(store.folder / LOCK, wait=False))
+        if not ours:
+            tell(Waiting(store.folder))
+            with telling(doing):
                 stack.enter_context(lock(store.folder / LOCK))
         yield
 
@@ -200,30 +215,44 @@ def _see_room(folder: Path, ways: Iterable[_Way], free: Callable[[Path], int]) -
         )
 
 
+def _fetch(
+    store: Store,
+    ways: Iterable[_Way],
+    origin: _Origin,
+    tell: Callable[[Progress], None],
+    waits: Sequence[float],
+) -> None:
+    patience: Sequence[float] = ()  # what never began is not waited for
+    for way in ways:
+        announced = _Download(way, origin, tell).run(patience, waits)
+        _take(store, way, origin, announced, tell)
+        tell(Pulled(way.name, way.size))
+        patience = waits
+
+
 @contextmanager
 def _quiet() -> Generator[None]:
     """Have huggingface_hub say nothing by itself for the time of the context."""
     logger = logging.getLogger("huggingface_hub")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        _load()  # it sets its logger's level when it is imported
-        level = logger.level
-        logger.setLevel(logging.CRITICAL + 1)
-        try:
-            yield
-        finally:
-            logger.setLevel(level)
+    _load()  # which sets the logger's level
+    level = logger.level
+    logger.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def _load() -> None:
     try:
-        import_module("huggingface_hub.utils")
+        with warnings.catch_warnings(action="ignore"):
+            import_module("huggingface_hub.utils.logging")
     except ImportError as error:
         raise ModelError(
             "huggingface_hub is missing, which downloads models: "
-            f"pip install 'focal-voice[focalcodec]'; or {_IMPORT}"
+            f"pip install 'focal-voice[focalcodec]', or {_IMPORT}"
         ) from error
-    except ValueError as error:  # a number in its environment is none
+    except ValueError as error:  # a variable that should be a number and is none
         raise ModelError(
             f"huggingface_hub cannot be loaded ({_line(error)}): look at the variables HF_…"
         ) from error
@@ -304,15 +333,23 @@ class _Origin:
         client = cast("_Client", get_session())
         headers = _headers() | ({"range": f"bytes={start}-"} if start else {})
         timeout = float(constants.HF_HUB_DOWNLOAD_TIMEOUT)
-        try:
-            with client.stream("GET", self.url(name), headers=headers, timeout=timeout) as response:
+        stream = client.stream("GET", self.url(name), headers=headers, timeout=timeout)
+        broken = _client_errors()
+        refused: tuple[type[Exception], ...] = (*broken, UnicodeError)  # a host that is no name
+        with ExitStack() as stack:
+            try:
+                response = stack.enter_context(stream)
+            except OfflineModeIsEnabled as error:
+                raise ModelError(
+                    f"{name} is missing and nothing is downloaded in offline mode: "
+                    f"unset HF_HUB_OFFLINE, or {_IMPORT}"
+                ) from error
+            except refused as error:
+                raise _Broken(_line(error)) from error
+            try:
                 yield response
-        except OfflineModeIsEnabled as error:
-            raise ModelError(
-                f"{name} is missing, and HF_HUB_OFFLINE forbids downloads: unset it, or {_IMPORT}"
-            ) from error
-        except _client_errors() as error:
-            raise _Broken(_line(error)) from error
+            except broken as error:
+                raise _Broken(_line(error)) from error
 
 
 def _headers() -> dict[str, str]:
@@ -331,7 +368,7 @@ def _client_errors() -> tuple[type[Exception], ...]:
 
     root = next(kind for kind in HfHubHTTPError.__mro__ if kind.__name__ == "HTTPError")
     invalid = cast("type[Exception]", import_module(root.__module__).InvalidURL)
-    return root, invalid, UnicodeError  # the last: a host that is no name, raw from the socket
+    return root, invalid
 
 
 # What the hub answers -------------------------------------------------------------------------
@@ -381,20 +418,29 @@ class _Answer:
             _Broken: the hub is not well now.
             ModelError: it is not, or the hub does not give it.
         """
-        if self.last.status_code in _PASSING:
-            raise _Broken(f"it answers {self.last.status_code}")
-        if self.last.status_code == 416:  # all that is here is more than there is
-            self.way.drop()
-        if others := [size for size in self._sizes() if size != self.way.size]:
-            raise ModelError(self._other_size(others[0]))
-        if self.last.status_code not in (200, 206):
+        status = self.last.status_code
+        if status in _PASSING:
+            raise _Broken(f"it answers {status}")
+        if status not in (200, 206, 416):
             raise ModelError(self._refusal())
-        commit = self.hub.headers["x-repo-commit"] if self.hub else None
-        if commit != self.origin.revision or not self._in_place():
+        if not self._is_hubs():
             raise ModelError(
                 f"{self.origin.host} does not answer as a hub does: "
                 "is a login page in the way, or HF_ENDPOINT wrong?"
             )
+        if status == 416:  # what is here is longer than what there is
+            self.way.drop()
+        if others := [size for size in self._sizes() if size != self.way.size]:
+            raise ModelError(self._other_size(others[0]))
+        if status == 416:
+            raise ModelError(self._refusal())
+
+    def _is_hubs(self) -> bool:
+        """Tell whether a hub has answered, for our revision, from the byte that we asked for."""
+        commit = self.hub.headers["x-repo-commit"] if self.hub else None
+        first = (self._range or {}).get("first")
+        in_place = self.last.status_code != 206 or first == str(self.start)
+        return commit == self.origin.revision and in_place
 
     def _sizes(self) -> list[int]:
         """Return every size of the file that is announced."""
@@ -403,16 +449,12 @@ class _Answer:
             said += [(self._range or {}).get("total")]
         elif self.last.status_code == 200 and "content-encoding" not in self.last.headers:
             said += [self.last.headers.get("content-length")]
-        return [int(size) for size in said if size and size.isdecimal()]
+        return [int(size) for size in said if size and _COUNT.fullmatch(size)]
 
     @property
     def _range(self) -> Mapping[str, str | None] | None:
         found = _RANGE.fullmatch(self.last.headers.get("content-range", ""))
         return found.groupdict() if found else None
-
-    def _in_place(self) -> bool:
-        """Tell whether a part of the file begins where it should."""
-        return self.last.status_code != 206 or (self._range or {}).get("first") == str(self.start)
 
     def _other_size(self, size: int) -> str:
         return (
@@ -451,15 +493,19 @@ class _Download:
         self._tell = tell
         self._kept = way.here
 
-    def run(self, waits: Sequence[float]) -> str | None:
+    def run(self, first: Sequence[float], waits: Sequence[float]) -> str | None:
         """Fetch what is missing; return the SHA-256 that the hub announced, if it did.
 
         A connection that is cut is taken up again, as long as one of the last brought something.
 
+        Args:
+            first: seconds to wait before new attempts while nothing has come.
+            waits: as above, since a connection last brought something.
+
         Raises:
             ModelError: see ``pull``.
         """
-        patience: Iterator[float] = iter(())  # what never began is not waited for
+        patience = iter(first)
         while True:
             before = self._way.here
             try:
@@ -485,15 +531,26 @@ class _Download:
 
     def _receive(self, response: _Response, here: int) -> None:
         way = self._way
-        with telling(f"{way.part} cannot be written"), way.part.open("ab", buffering=0) as file:
-            file.truncate(here)
+        self._kept = min(self._kept, here)
+        with self._writing():
+            file = way.part.open(
+                "ab", buffering=0
+            )  # what is written is there, even if we are killed
+        with file:
+            with self._writing():
+                file.truncate(here)
             self._tell(Downloading(way.name, here, way.size, self._kept))
             for data in response.iter_bytes():
                 here += len(data)
                 self._see_size(here)
-                _write(file, data)
+                with self._writing():
+                    _write(file, data)
                 self._tell(Downloading(way.name, here, way.size, self._kept))
-            os.fsync(file.fileno())
+            with self._writing():
+                os.fsync(file.fileno())
+
+    def _writing(self) -> AbstractContextManager[None]:
+        return telling(f"{self._way.part} cannot be written")
 
     def _see_size(self, here: int) -> None:
         if here > self._way.size:
@@ -514,16 +571,21 @@ class _Download:
 
 
 def _write(file: FileIO, data: bytes) -> None:
-    """Write all of it; what is unbuffered is there even if this process is killed now."""
+    """Write all of it: a disk that is nearly full takes a part first."""
     view = memoryview(data)
     while view:
         view = view[file.write(view) :]
 
 
-def _take(store: Store, way: _Way, origin: _Origin, announced: str | None) -> None:
+def _take(
+    store: Store,
+    way: _Way,
+    origin: _Origin,
+    announced: str | None,
+    tell: Callable[[Progress], None],
+) -> None:
     """Put a file that has come into its place, if it is what it should be."""
-    with telling(f"{way.part} cannot be read"):
-        sha256, _ = hash_file(way.part)
+    sha256 = _hashed(way, tell)
     if announced not in (sha256, None):
         way.drop()
         raise ModelError(
@@ -541,6 +603,18 @@ def _take(store: Store, way: _Way, origin: _Origin, announced: str | None) -> No
     with telling(f"what is left of {way.name} cannot be removed"):
         for left in way.part.parent.glob(f"{way.name}.*{PART}"):  # of other revisions
             left.unlink(missing_ok=True)
+
+
+def _hashed(way: _Way, tell: Callable[[Progress], None]) -> str:
+    done = 0
+
+    def passed(count: int) -> None:
+        nonlocal done
+        done += count
+        tell(Checking(way.name, done, way.size))
+
+    with telling(f"{way.part} cannot be read"):
+        return hash_file(way.part, passed)[0]
 
 
 def _hashes(entry: Entry) -> tuple[str | None, ...]:
