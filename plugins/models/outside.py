@@ -17,7 +17,7 @@ from collections.abc import Generator
 from pathlib import Path
 from typing import TypeAlias
 
-_INSIDE: dict[str, dict[int, str]] = {
+WAYS: dict[str, dict[int, str]] = {
     "ModelProto": {7: "GraphProto", 20: "TrainingInfoProto", 25: "FunctionProto"},
     "TrainingInfoProto": {1: "GraphProto", 2: "GraphProto"},
     "GraphProto": {1: "NodeProto", 5: "TensorProto", 15: "SparseTensorProto"},
@@ -106,7 +106,7 @@ def locations(data: Bytes) -> set[str]:
             left -= 1
             if not left:
                 raise Unfit("it is not an ONNX model, or has too many parts for one")
-            if inner := _INSIDE[kind].get(number):
+            if inner := WAYS[kind].get(number):
                 rest.append((inner, start, stop))
             elif kind == "StringStringEntryProto":
                 entry[number] = data[start : min(stop, start + MAX_NAME)]
@@ -142,6 +142,8 @@ def _fields(data: Bytes, at: int, end: int) -> Generator[tuple[int, int, int]]:
                 at = start + 4
             case _:
                 raise Unfit("it is damaged, or not an ONNX model")
+        if tag < 8:  # field 0 is nobody's
+            raise Unfit("it is damaged, or not an ONNX model")
         if at > end:
             raise Unfit("it is cut short, or not an ONNX model")
         yield number, start, at
