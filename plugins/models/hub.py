@@ -27,7 +27,7 @@ from urllib.parse import urlsplit
 
 from ...core.errors import ModelError
 from .catalogue import REPOSITORY, REVISION
-from .disk import PART, hash_file, lock, telling
+from .disk import PART, hash_file, lock, mega, telling
 from .record import Entry
 from .store import Part, Store
 from .where import VARIABLE
@@ -210,7 +210,7 @@ def _see_room(folder: Path, ways: Iterable[_Way], free: Callable[[Path], int]) -
         room = free(folder)
     if need > room:
         raise ModelError(
-            f"no room in {folder}: {_mega(need)} are to come and {_mega(room)} are free; "
+            f"no room in {folder}: {mega(need)} are to come and {mega(room)} are free; "
             f"free some space, or name another folder with {VARIABLE}"
         )
 
@@ -262,10 +262,6 @@ def _line(error: Exception) -> str:
     """Say an error within a line."""
     text = " ".join(str(error).split()) or type(error).__name__
     return re.sub(r"^\[Errno -?\d+\] ", "", text)
-
-
-def _mega(count: int) -> str:
-    return f"{count / 1e6:,.1f} MB"
 
 
 # What is asked --------------------------------------------------------------------------------
