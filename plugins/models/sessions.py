@@ -297,7 +297,6 @@ def _hushed() -> Generator[None]:
     if "onnxruntime" in sys.modules or sys.stderr is None:  # pyright: ignore[reportUnnecessaryComparison]
         yield
         return
-    sys.stderr.flush()
     with tempfile.TemporaryFile() as said:
         saved = os.dup(2)
         os.dup2(said.fileno(), 2)
@@ -363,16 +362,17 @@ _NOISE = re.compile(
 )
 """What onnxruntime puts around a cause: numbers, the path once more, places in its source code."""
 
-MAX_WORDS = 200
+MAX_WORDS, MAX_READ = 200, 4096
+"""Characters that are shown of a cause, and looked at: a name in a file can have millions."""
 
 
 def _words(error: Exception) -> str:
     """Return what a foreign exception says, in one short line."""
-    return _line(_NOISE.sub("", str(error))) or type(error).__name__
+    return _line(_NOISE.sub("", str(error)[:MAX_READ])) or type(error).__name__
 
 
 def _line(text: str) -> str:
     """Fold a text into one short line; what it quotes from a file may be anything."""
-    line = "".join(char if char.isprintable() else " " for char in text)
+    line = "".join(char if char.isprintable() else " " for char in text[:MAX_READ])
     line = " ".join(line.split())
     return line if len(line) <= MAX_WORDS else f"{line[: MAX_WORDS - 1]}…"

@@ -339,6 +339,19 @@ def test_weights_in_a_file_elsewhere(sessions: Sessions, tmp_path: Path) -> None
 # What onnxruntime has and has not.
 
 
+@pytest.mark.parametrize(("threads", "more"), [(1, 0), (3, 2)])
+def test_a_model_gets_the_threads_of_the_settings(threads: int, more: int, tmp_path: Path) -> None:
+    """The thread that runs it is one of them."""
+    model = written(tmp_path, sound())
+    one = Sessions(ModelSettings(threads=1, idle=0))
+    several = Sessions(ModelSettings(threads=threads, idle=0))
+    with one.hold(), several.hold():
+        one.run(model, tokens(1))  # onnxruntime itself has some
+        before = len(os.listdir("/proc/self/task"))
+        several.run(model, tokens(1))
+        assert len(os.listdir("/proc/self/task")) == before + more
+
+
 def test_a_provider_that_is_not_there(tmp_path: Path) -> None:
     sessions = Sessions(ModelSettings(providers=("WishfulExecutionProvider",)))
     with sessions.hold(), pytest.raises(CodecMissing) as caught:
