@@ -106,13 +106,40 @@ class Quality:
 
     Args:
         name: what ``--quality`` calls it.
-        why_not: what its plugin says of why it cannot be used here; None: nothing.
+        why_not: what its plugin says of why it cannot encode here; None: nothing.
         failure: what went wrong when it was tried all the same; None: nothing.
+        why_silent: what its plugin says of why it cannot decode here; None: nothing.
     """
 
     name: str
     why_not: str | None = None
     failure: str | None = None
+    why_silent: str | None = None
+
+    @property
+    def can(self) -> str | None:
+        """What it can do here, in a word or two; None: nothing."""
+        if self.failure is not None:
+            return None
+        words = {(True, True): "", (True, False): "sends only", (False, True): "receives only"}
+        return words.get((self.why_not is None, self.why_silent is None))
+
+
+@dataclass(frozen=True, slots=True)
+class FocalCodec:
+    """What there is of FocalCodec.
+
+    Args:
+        runtime: onnxruntime's version; None: it is not installed.
+        folder: where the model files are kept.
+        sizes: bytes of each model file that is there.
+        tried: its qualities, the published ones first.
+    """
+
+    runtime: str | None
+    folder: str
+    sizes: Sequence[int]
+    tried: Sequence[Quality]
 
 
 def python(version: Sequence[int], where: str) -> Finding:
@@ -249,16 +276,36 @@ def _time_server(synchronised: bool | None) -> Finding:
 
 def qualities(tried: Sequence[Quality]) -> Iterator[Finding]:
     """Judge what can be encoded and decoded here."""
-    work = [one.name for one in tried if one.why_not is None and one.failure is None]
+    work = [_able(one) for one in tried if one.can is not None]
     if work:
         yield Finding("qualities", "good", ", ".join(work))
     else:
         yield Finding("qualities", "bad", "none works: nothing can be said or heard", _REINSTALL)
     for one in tried:
-        if one.why_not is not None:
-            yield Finding(f"quality {one.name}", "absent", "cannot be used here", one.why_not)
-        elif one.failure is not None:
-            yield Finding(f"quality {one.name}", "bad", one.failure, "update or remove its plugin")
+        if one.failure is not None:
+            advice = "mend what it names, or update or remove its plugin"
+            yield Finding(f"quality {one.name}", "bad", one.failure, advice)
+        elif one.can is None:
+            advice = one.why_not or one.why_silent or ""
+            yield Finding(f"quality {one.name}", "absent", "cannot be used here", advice)
+
+
+def _able(quality: Quality) -> str:
+    return f"{quality.name} ({quality.can})" if quality.can else quality.name
+
+
+def focalcodec(found: FocalCodec) -> Finding:
+    """Judge what FocalCodec has and lacks here, all of its qualities together."""
+    count, size = len(found.sizes), _size(sum(found.sizes))
+    files = f"{count} model file{'s' * (count > 1)}, {size}" if count else "no model files"
+    runtime = f"onnxruntime {found.runtime}" if found.runtime else "without onnxruntime"
+    work = [_able(one) for one in found.tried if one.can is not None]
+    detail = "; ".join(
+        [runtime, *([", ".join(work)] if work else []), f"{files} in {found.folder}"]
+    )
+    lacking = () if any(one.can == "" for one in found.tried) else found.tried
+    advice = next(filter(None, (one.why_not or one.why_silent for one in lacking)), "")
+    return Finding("focalcodec", "good" if work else "absent", detail, advice)
 
 
 def plugins(tried: Iterable[Plugin]) -> Iterator[Finding]:

@@ -14,27 +14,32 @@ import shutil
 import sys
 import threading
 import time
-from collections.abc import Callable, Collection, Generator, Iterator, Mapping
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from importlib import metadata
+from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from . import checks
 from .app import App
-from .checks import Clock, Folder, Package, Quality
+from .checks import Clock, FocalCodec, Folder, Package, Quality
 from .config import file, hidden
 from .core.checkup import check_up, keeps_log
 from .core.codec import CodecSpec
 from .core.errors import FocalError, SettingsError, SpoolError
+from .core.tinyvoice import CODECS as TINYVOICE
+from .core.tinyvoice import read_packet
 from .filesystem import MOUNTS, Mount, mount_of
 from .home import Home
 from .inventory import inventory
 from .plugins.findings import Finding
 from .plugins.manager import Plugins
-from .plugins.models import Models
+from .plugins.models import Models, Store
+from .plugins.models.catalogue import QUALITIES, SIZES
+from .plugins.models.store import SHELVES
 from .plugins.roster import Roster
 from .settings import Settings
 from .where import home_folder
@@ -99,7 +104,7 @@ def look(patient: Patient) -> Iterator[Finding]:
     good = {one.name: patient.roster.usable[one.name] for one in tried if one.state == "good"}
     plugins = Plugins(Roster(good), models=lambda: models)
     yield from _links(App(settings, plugins, folder))
-    yield from checks.qualities([_tried(spec) for spec in plugins.codecs()])
+    yield from _qualities(plugins.codecs(), models)
     yield from checks.plugins(tried)
     for one in tried:
         if one.name in good and "focal_doctor" in one.hooks:
@@ -245,24 +250,62 @@ def _synchronised() -> bool | None:
     return None if state < 0 else state != unsynchronised
 
 
+def _qualities(codecs: Sequence[CodecSpec], models: Models) -> Iterator[Finding]:
+    """Try every quality; what FocalCodec lacks is said once for all of its own."""
+    own = {id for quality in QUALITIES for id in (quality.wire_id, quality.local_id)}
+    tried = {spec.wire_id: _tried(spec) for spec in codecs}
+    its = [quality for id, quality in tried.items() if id in own]
+    silent = [quality for quality in its if quality.can is None and quality.failure is None]
+    yield from checks.qualities([one for one in tried.values() if one not in silent])
+    if its:
+        sizes = _sizes(models.store)
+        yield checks.focalcodec(FocalCodec(_runtime(), str(models.folder), sizes, its))
+
+
+def _sizes(store: Store) -> list[int]:
+    paths = [store.path(name, shelf) for shelf in SHELVES for name in SIZES]
+    return [path.stat().st_size for path in paths if path.is_file()]
+
+
+def _runtime() -> str | None:
+    """Return the version of onnxruntime, whichever of its builds is installed."""
+    if find_spec("onnxruntime") is None:
+        return None
+    builds = ("onnxruntime", "onnxruntime-gpu")
+    return next(filter(None, map(_version, builds)), "of unknown version")
+
+
 def _tried(spec: CodecSpec) -> Quality:
     """Encode and decode a little silence, where the codec's plugin sees nothing against it."""
-    why_not = spec.why_not()
-    if why_not is not None:
-        return Quality(spec.name, why_not)
+    found = Quality(spec.name, spec.why_not(), why_silent=spec.why_silent())
+    if found.can is None:
+        return found
+    try:
+        _try(spec, sends=found.why_not is None, receives=found.why_silent is None)
+    except FocalError as error:
+        return replace(found, failure=str(error))
+    except Exception as error:  # a plugin's bug, told as what it is: something here does not work
+        return replace(found, failure=f"{type(error).__name__}: {error}")
+    return found
+
+
+def _try(spec: CodecSpec, *, sends: bool, receives: bool) -> None:
     import numpy as np
 
     from .core.audio import Clip
 
-    try:
-        with spec.load() as codec:
-            silence = np.zeros(round(TRIED * codec.rate), np.float32)
-            codec.decode(codec.encode(Clip(silence, codec.rate)))
-    except FocalError as error:
-        return Quality(spec.name, failure=str(error))
-    except Exception as error:  # a plugin's bug, told as what it is: something here does not work
-        return Quality(spec.name, failure=f"{type(error).__name__}: {error}")
-    return Quality(spec.name)
+    with spec.load() as codec:
+        silence = np.zeros(round(TRIED * codec.rate), np.float32)
+        payload = codec.encode(Clip(silence, codec.rate)) if sends else _made_elsewhere(spec)
+        if receives and payload:
+            codec.decode(payload)
+
+
+def _made_elsewhere(spec: CodecSpec) -> bytes:
+    """Return a payload that can be made without the encoder; empty where none is known."""
+    if spec.wire_id not in TINYVOICE:
+        return b""
+    return read_packet(bytes((spec.wire_id,)) + bytes(8)).payload
 
 
 def _asked(name: str, plugin: Plugins, patience: float) -> list[Finding]:

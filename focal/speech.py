@@ -55,8 +55,9 @@ def choose(plugins: Plugins, quality: str, seconds: float, links: Mapping[str, L
     why_not = spec.why_not()
     if why_not is None:
         return Choice(spec, "asked for")
-    if spec.instead is not None and (other := plugins.codec(spec.instead)).why_not() is None:
-        return Choice(other, f"in place of {spec.name}, which cannot encode here")
+    for other in plugins.codecs():
+        if other.name == spec.instead and other.why_not() is None:
+            return Choice(other, f"in place of {spec.name}, which cannot encode here")
     raise CodecError(why_not)
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 from contextlib import suppress
 from pathlib import Path
+from shutil import rmtree
+from tempfile import mkdtemp
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -21,7 +24,9 @@ with suppress(OSError):
 
 
 # Which models this machine has is not looked at; tests that want some say where theirs are.
-os.environ["FOCAL_MODELS_DIR"] = str(Path(__file__).parent / "no-models-here")
+os.environ.pop("FOCAL_MODELS_DIR", None)
+os.environ["XDG_CACHE_HOME"] = _cache = mkdtemp(prefix="focal-tests-")
+atexit.register(rmtree, _cache, ignore_errors=True)
 
 
 # How long an example takes is the machine's matter: a timing is a benchmark, not a test. CI tries

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from focal import checks
-from focal.checks import Clock, Folder, Package, Quality
+from focal.checks import Clock, FocalCodec, Folder, Package, Quality
 from focal.core.checkup import Checkup
 from focal.filesystem import Mount
 from focal.plugins.findings import Finding
@@ -188,10 +188,49 @@ def test_a_clock_without_a_time_server_is_not_bad(synchronised: bool | None, sta
 
 
 def test_qualities_that_work_stand_together() -> None:
-    tried = [Quality("a"), Quality("b"), Quality("c", "install c"), Quality("d", failure="broke")]
+    lacks = Quality("c", "install c", why_silent="install c")
+    tried = [Quality("a"), Quality("b"), lacks, Quality("d", failure="broke")]
     found = list(checks.qualities(tried))
     assert found[0] == Finding("qualities", "good", "a, b")
     assert states(found) == {"qualities": "good", "quality c": "absent", "quality d": "bad"}
+
+
+def test_a_quality_that_only_receives_is_good() -> None:
+    tried = [Quality("a", "no encoder"), Quality("b", why_silent="no decoder")]
+    assert list(checks.qualities(tried)) == [
+        Finding("qualities", "good", "a (receives only), b (sends only)")
+    ]
+
+
+NEEDS = {"why_not": "50hz needs files: focal models pull 50hz", "why_silent": "50hz needs a file"}
+NOTHING = FocalCodec("1.31.1", "/models", (), [Quality("50hz", **NEEDS)])
+
+
+def test_focalcodec_without_models_says_how_to_get_them() -> None:
+    assert checks.focalcodec(NOTHING) == Finding(
+        "focalcodec", "absent", "onnxruntime 1.31.1; no model files in /models", NEEDS["why_not"]
+    )
+    bare = replace(NOTHING, runtime=None)
+    assert checks.focalcodec(bare).detail.startswith("without onnxruntime; ")
+
+
+def test_focalcodec_that_only_receives_is_good_and_says_how_to_send() -> None:
+    receives = Quality("50hz", NEEDS["why_not"])
+    found = replace(NOTHING, sizes=(141_089_940,), tried=[receives])
+    assert checks.focalcodec(found) == Finding(
+        "focalcodec",
+        "good",
+        "onnxruntime 1.31.1; 50hz (receives only); 1 model file, 141.1 MB in /models",
+        NEEDS["why_not"],
+    )
+
+
+def test_focalcodec_that_sends_and_receives_is_good_whatever_else_is_missing() -> None:
+    tried = [Quality("50hz"), Quality("25hz", **NEEDS), Quality("12.5hz", failure="broke")]
+    found = checks.focalcodec(replace(NOTHING, sizes=(600_000_000, 400_000_000), tried=tried))
+    assert found == Finding(
+        "focalcodec", "good", "onnxruntime 1.31.1; 50hz; 2 model files, 1.0 GB in /models"
+    )
 
 
 def test_without_any_quality_nothing_can_be_said() -> None:

@@ -29,6 +29,7 @@ from focal.plugins.sources.files import (
     FileSource,
     Readable,
     StdinSource,
+    audio_blocks,
     focal_sources,
     length_of,
     read_audio,
@@ -220,6 +221,40 @@ def test_a_file_tells_its_length_unread(tmp_path: Path) -> None:
     assert length_of(none) is None
     with pytest.raises(SourceError, match="no such file"):
         length_of(tmp_path / "nosuch.wav")
+
+
+@pytest.mark.parametrize("rate", [8000, 11_025, 16_000, 48_000])
+@pytest.mark.parametrize("ending", ["wav", "mp3"])
+def test_a_file_in_blocks_is_the_file_in_one(tmp_path: Path, rate: int, ending: str) -> None:
+    path = saved(tmp_path / f"long.{ending}", noise(9.7, rate, 2), rate)
+    blocks = list(audio_blocks(path, 16_000))
+    whole = read_audio(path, 16_000)
+    assert {block.rate for block in blocks} == {16_000}
+    assert max(len(block.samples) for block in blocks) <= 2 * BLOCK
+    assert np.array_equal(np.concatenate([block.samples for block in blocks]), whole.samples)
+
+
+def test_a_file_in_blocks_is_closed_where_it_is_left(tmp_path: Path) -> None:
+    path = saved(tmp_path / "long.wav", noise(20, 16_000), 16_000)
+    blocks = audio_blocks(path, 16_000)
+    next(blocks)
+    blocks.close()
+    path.unlink()
+    assert list(blocks) == []
+
+
+def test_what_is_wrong_with_a_file_in_blocks_is_told_as_with_one_in_one(tmp_path: Path) -> None:
+    (tmp_path / "words.wav").write_text("no sound at all")
+    sf.write(tmp_path / "none.wav", np.zeros((0, 1), np.float32), 8000)
+    broken = saved(tmp_path / "broken.flac", noise(20, 8000), 8000)
+    broken.write_bytes(broken.read_bytes()[:9000])
+    late = noise(20, 8000)
+    late[-5] = np.nan
+    saved(tmp_path / "late.wav", late, 8000, subtype="FLOAT")
+    for name in ("absent.wav", ".", "words.wav", "none.wav", "broken.flac", "late.wav"):
+        with pytest.raises(SourceError) as told:
+            list(audio_blocks(tmp_path / name, 16_000))
+        assert str(told.value) == refused(tmp_path / name)
 
 
 def test_sources_are_found_by_name(tmp_path: Path) -> None:
