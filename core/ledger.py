@@ -117,15 +117,23 @@ class Ledger:
             )  # fmt: skip
             return Promise(id, radio)
 
-    def spend(self, promise: Promise, seconds: float) -> int | None:
-        """Write a frame down that is about to go out; return its entry.
+    def spend(self, promise: Promise, seconds: float, within: float | None = None) -> int | None:
+        """Write a frame down that is about to be given to the radio; return its entry.
 
-        None: the promise is void, or smaller than that. The frame must not go out.
+        Args:
+            promise: the burst's.
+            seconds: that the frame holds the channel.
+            within: seconds from now after which it is out at the latest, what waits in the radio
+                before it included; None: it goes out at once.
+
+        Returns:
+            None: the promise is void, or smaller than that. The frame must not go out.
 
         Raises:
             SpoolError: the ledger cannot be written: the frame must not go out.
         """
         now = self._clocks()
+        ends = seconds if within is None else max(seconds, within)
         with self._database.transaction():
             if not self._database.run(
                 "UPDATE promised SET seconds = seconds - ?, until = ? WHERE id = ? AND boot = ?"
@@ -136,17 +144,22 @@ class Ledger:
             return self._database.insert(
                 "INSERT INTO sent (radio, boot, ended, unix, trusted, seconds)"
                 " VALUES (?, ?, ?, ?, ?, ?)",
-                promise.radio, now.boot, now.awake + seconds, now.unix, now.trusted, seconds,
+                promise.radio, now.boot, now.awake + ends, now.unix + ends, now.trusted, seconds,
             )  # fmt: skip
 
-    def ended(self, entry: int) -> None:
-        """A frame is out only now: its entry is moved to here. Raises SpoolError."""
+    def moved(self, entry: int, within: float = 0.0) -> None:
+        """A frame goes out later than was written down: ``within`` seconds from now.
+
+        Raises:
+            SpoolError: the ledger cannot be written.
+        """
         now = self._clocks()
         with self._database.transaction():
             self._database.run(
                 "UPDATE sent SET ended = ?, unix = ?, trusted = ?"
                 " WHERE id = ? AND boot = ? AND ended < ?",
-                now.awake, now.unix, now.trusted, entry, now.boot, now.awake,
+                now.awake + within, now.unix + within, now.trusted,
+                entry, now.boot, now.awake + within,
             )  # fmt: skip
 
     def release(self, promise: Promise) -> None:
