@@ -10,6 +10,7 @@ qualities are given to ``focal_codecs`` as any plugin gives its own::
     from focal.plugins.codecs.focalcodec import Quality, spec_of
     from focal.plugins.models import Models
 
+    FOCAL_CONTRACT = 2  # the first one in which codecs are given the models
     HERE = Path(__file__).parent
 
     @hookimpl

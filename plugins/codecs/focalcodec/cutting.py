@@ -76,6 +76,6 @@ def _limit(block: int) -> int:
 
 def _drop(room: Samples, end: int) -> int:
     """Drop what comes before ``end``, move the rest to the front and return how much it is."""
-    rest = room[end:].copy()
-    room[: len(rest)] = rest
-    return len(rest)
+    rest = len(room) - end
+    room[:rest] = room[end:]
+    return rest

@@ -118,9 +118,9 @@ class Files:
         return f"{command}, or focal models import DIR"
 
     def _owner(self, names: set[str]) -> Published:
-        """Return the published quality that has these files: this one, else the first that does."""
-        having = [one for one in QUALITIES if names <= set(one.files)]
-        return min(having, key=lambda one: one.name != self._quality.name)
+        """Return the published quality with most of these files: this one, else the first."""
+        ours = self._quality.name
+        return max(QUALITIES, key=lambda one: (len(names & set(one.files)), one.name == ours))
 
     # where they are
 

@@ -208,18 +208,30 @@ def test_of_minutes_only_the_tokens_are_held(case: Case) -> None:
         second = tone(80, 0.3, 1)
         return (second for _ in range(seconds))
 
-    def peak(seconds: int) -> int:
-        tracemalloc.start()
-        try:
-            case.codec.encode_blocks(stream(seconds))
-            return tracemalloc.get_traced_memory()[1]
-        finally:
-            tracemalloc.stop()
+    def encoding(seconds: int) -> int:
+        return peak(lambda: case.codec.encode_blocks(stream(seconds)))
 
-    peak(30)  # what is cached at first use may stay
-    one, five = peak(60), peak(300)
+    encoding(30)  # what is cached at first use may stay
+    one, five = encoding(60), encoding(300)
     assert five < one + 240 * 50 * 50  # no more than 50 bytes a token
     assert one < 20_000_000
+
+
+def test_decoding_holds_little_beside_the_sound(case: Case) -> None:
+    second = tone(80, 0.3, 1)
+    payload = case.codec.encode_blocks(second for _ in range(300))
+    sound = 300 * RATE * 4
+    assert sound < peak(lambda: case.codec.decode(payload)) < 1.25 * sound + 10_000_000
+
+
+def peak(work: Callable[[], object]) -> int:
+    """Return the most bytes that Python and numpy held during some work."""
+    tracemalloc.start()
+    try:
+        work()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize("blocks", [[], [0], [0, 0]])
