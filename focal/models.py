@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from .core.errors import ModelError, SettingsError
-from .plugins.models import Models
+from .plugins.models import Models, Sessions
 from .plugins.models.bring import Offered, bring, offered, see_inside, see_sizes
 from .plugins.models.bring import can_look as can_look
 from .plugins.models.catalogue import ENCODER, QUALITIES, Published
@@ -193,13 +193,21 @@ def to_pull(store: Store, those: Iterable[Wanted], decoder_only: bool) -> Plan:
     return Plan(tuple(names), tuple(Lacking(name, store.sizes[name]) for name in missing))
 
 
-def fetch(store: Store, plan: Plan, tell: Callable[[Progress], None]) -> list[Model]:
+def fetch(
+    store: Store, plan: Plan, tell: Callable[[Progress], None], *, endpoint: str | None = None
+) -> list[Model]:
     """Download what is missing; return what all of the files are then.
+
+    Args:
+        store: where they go.
+        plan: of ``to_pull``.
+        tell: told how it goes.
+        endpoint: the address of the hub; None: what huggingface_hub says (``HF_ENDPOINT``).
 
     Raises:
         ModelError: see ``focal.plugins.models.hub.pull``.
     """
-    pull(store, [one.file for one in plan.missing], tell=tell)
+    pull(store, [one.file for one in plan.missing], tell=tell, endpoint=endpoint)
     return [_model(store, name, "published") for name in plan.names]
 
 
@@ -219,26 +227,31 @@ class Imported:
 
 
 def look_over(
-    models: Models, folder: Path, say: Callable[[str], None], *, any_sizes: bool
+    store: Store,
+    sessions: Sessions,
+    folder: Path,
+    say: Callable[[str], None],
+    *,
+    any_sizes: bool,
 ) -> list[Offered]:
     """Return the model files of a folder, each of which was looked at.
 
     Args:
-        models: what tries them.
+        store: knows the published sizes.
+        sessions: what the files are tried with.
         folder: that has them.
         say: told which file is looked at.
         any_sizes: they need not have the published sizes.
 
     Raises:
-        ModelError: there are none, or one is not the published file.
-        CodecMissing: one is not a model of its kind.
+        ModelError: there are none, one is not the published file, or no model of its kind.
     """
-    files = offered(folder, models.store.sizes)
+    files = offered(folder, store.sizes)
     if not any_sizes:
-        see_sizes(models.store, files)
+        see_sizes(store, files)
     for file in files:
         say(f"looking at {file.name}")
-        see_inside(file, models.sessions)
+        see_inside(file, sessions)
     return files
 
 

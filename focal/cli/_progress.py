@@ -59,10 +59,6 @@ class Bar:
             self._tasks[what] = self._progress.add_task(escape(what), total=total, completed=kept)
         self._progress.update(self._tasks[what], completed=done)
 
-    def say(self, text: str) -> None:
-        """Say something above the bars."""
-        self._progress.console.print(escape(text))
-
     @contextmanager
     def aside(self) -> Generator[None]:
         """Take them away for the time of the context, so that something can be printed."""

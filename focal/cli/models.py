@@ -68,12 +68,14 @@ def _tell_price(shell: Shell, plan: Plan) -> None:
 
 def _telling(shell: Shell, counter: Counter) -> Callable[[Progress], None]:
     """Return what shows how a download goes."""
-    from ..plugins.models.hub import Cut, Downloading, Waiting
+    from ..plugins.models.hub import Checking, Cut, Downloading, Waiting
 
     def tell(progress: Progress) -> None:
         match progress:
             case Downloading(file, done, total, kept):
                 counter.count(file, done, total, kept)
+            case Checking(file, done, total):
+                counter.count(f"checking {file}", done, total)
             case Waiting(folder):
                 shell.note(f"another process pulls into {folder}: waiting for it")
             case Cut(file, reason, wait):
@@ -102,7 +104,7 @@ def import_(shell: Shell, folder: str, any_weights: bool, as_published: bool) ->
     models = shell.models()
     with shell.working("looking") as say:
         any_sizes = any_weights or as_published
-        files = look_over(models, Path(folder), say, any_sizes=any_sizes)
+        files = look_over(models.store, models.sessions, Path(folder), say, any_sizes=any_sizes)
     if not can_look():
         shell.note("not tried what is in them: onnxruntime is not installed here")
     shelf: Shelf = "local" if any_weights and not as_published else "published"

@@ -11,11 +11,11 @@ import os
 import shutil
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 
-from ...core.errors import ModelError
+from ...core.errors import CodecError, ModelError
 from .catalogue import REVISION
 from .disk import copy_file, hash_file, mega, nothing, telling
 from .graph import Model
@@ -60,8 +60,7 @@ def offered(folder: Path, names: Iterable[str]) -> list[Offered]:
         ModelError: there is no such folder, none of them is in it, or one is no file.
     """
     with telling(f"{folder} cannot be read"):
-        if not folder.is_dir():
-            os.listdir(folder)  # says why not
+        os.listdir(folder)  # says why it cannot be
         for place in PLACES:
             within = folder / place
             if found := [name for name in names if os.path.lexists(within / name)]:
@@ -103,8 +102,7 @@ def see_inside(file: Offered, sessions: Sessions) -> None:
     """See that a file is a model of its kind, by trying it on zeros where that can be done.
 
     Raises:
-        ModelError: it is no model, or keeps its weights in other files.
-        CodecMissing: it is a model of another kind.
+        ModelError: it is no model, one of another kind, or keeps its weights in other files.
     """
     try:
         inspect(file.path)
@@ -123,8 +121,15 @@ def _try(model: Model, sessions: Sessions) -> None:
     import numpy as np
 
     kind = np.int64 if model.graph.input.type == "tensor(int64)" else np.float32
-    with sessions.hold():  # for this one only: seven at once take gigabytes
-        sessions.run(model, np.zeros(model.given, kind))
+    try:
+        with sessions.hold():  # for this one only: seven at once take gigabytes
+            sessions.run(model, np.zeros(model.given, kind))
+    except CodecError as error:
+        # What is to be done about it is said for files that came in; this one has not.
+        why = error.__cause__ if isinstance(error.__cause__, Unfit) else error
+        raise ModelError(
+            f"{model.path} cannot be used as {model.graph.what}: {why}; nothing was taken"
+        ) from error
 
 
 def bring(
@@ -134,6 +139,7 @@ def bring(
     *,
     forced: bool = False,
     passed: Callable[[int], None] = nothing,
+    link: Callable[[Path, Path], None] = os.link,
     free: Callable[[Path], int] = lambda folder: shutil.disk_usage(folder).free,
 ) -> list[str]:
     """Bring files in: each as a hard link where that can be, else as a copy.
@@ -144,6 +150,7 @@ def bring(
         shelf: which of the two.
         forced: they count as published, whatever their sizes.
         passed: told how many bytes were copied or hashed since the last time.
+        link: gives a file a second name; OSError where that cannot be.
         free: returns the bytes that may still be written to a folder's disk.
 
     Returns:
@@ -154,22 +161,22 @@ def bring(
     """
     with store.changing(), ExitStack() as stack:
         places = {file.name: stack.enter_context(store.part(file.name, shelf)) for file in files}
-        linked = {file.name for file in files if _link(file.path, places[file.name])}
+        linked = {file.name for file in files if _linked(link, file.path, places[file.name])}
         _see_room(store, [file for file in files if file.name not in linked], free)
-        parts = [
-            part
-            for file in files
-            if (part := _part(file, places[file.name], file.name in linked, forced, passed))
-            and not _is_here(store, part, shelf)
-        ]
+        parts: list[Part] = []
+        for file in files:
+            part = _part(file, places[file.name], file.name in linked, passed)
+            if not _is_here(store, part, shelf):
+                other = file.size != store.sizes[file.name] and not file.optimized_from
+                parts.append(replace(part, forced=forced and other))
         store.take(parts, shelf)
     return [part.name for part in parts]
 
 
-def _link(source: Path, target: Path) -> bool:
+def _linked(link: Callable[[Path, Path], None], source: Path, target: Path) -> bool:
     """Give a file a second name; False where that cannot be, for whatever reason: then copy it."""
     try:
-        os.link(source, target)
+        link(source, target)
     except OSError:
         return False
     return True
@@ -186,9 +193,7 @@ def _see_room(store: Store, files: Iterable[Offered], free: Callable[[Path], int
         )
 
 
-def _part(
-    file: Offered, place: Path, linked: bool, forced: bool, passed: Callable[[int], None]
-) -> Part:
+def _part(file: Offered, place: Path, linked: bool, passed: Callable[[int], None]) -> Part:
     """Copy a file to its part, unless it is one already, and say what came."""
     with telling(f"{file.path} cannot be copied to {place.parent}"):
         if linked:
@@ -198,7 +203,7 @@ def _part(
     origin = file.optimized_from
     if file.entry and origin and file.entry.sha256 != sha256:
         raise ModelError(f"{file.path} is not what {RECORD} beside it says; nothing was taken")
-    return Part(file.name, place, str(file.path.parent), sha256, stamp, origin, forced)
+    return Part(file.name, place, str(file.path.parent), sha256, stamp, origin)
 
 
 def _is_here(store: Store, part: Part, shelf: Shelf) -> bool:

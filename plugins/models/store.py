@@ -126,16 +126,32 @@ class Store:
         Raises:
             ModelError: the file or the record cannot be read.
         """
+        with telling(f"{self.path(name, shelf)} cannot be read"):
+            state, entry = self._look(name, shelf, again, passed)
+            if state in ("changed", "unknown") and self._settled():
+                return self._look(name, shelf, again, nothing)
+            return state, entry
+
+    def _settled(self) -> bool:
+        """Wait for who moves files to their places now; False where nobody can."""
+        try:
+            with lock(self.folder / "record.lock"):
+                return True
+        except OSError:
+            return False
+
+    def _look(
+        self, name: str, shelf: Shelf, again: bool, passed: Callable[[int], None]
+    ) -> tuple[State, Entry | None]:
         path = self.path(name, shelf)
-        with telling(f"{path} cannot be read"):
-            try:
-                stamp = Stamp.of(path)
-            except FileNotFoundError:
-                return "missing", self.record(shelf).get(name)
-            known = self._unkept.get(path) or self.record(shelf).get(name)
-            if known is not None and known.stamp == stamp and not again:
-                return "good", known
-            return self._hashed(name, shelf, known, stamp, passed)
+        known = self._unkept.get(path) or self.record(shelf).get(name)
+        try:
+            stamp = Stamp.of(path)
+        except FileNotFoundError:
+            return "missing", known
+        if known is not None and known.stamp == stamp and not again:
+            return "good", known
+        return self._hashed(name, shelf, known, stamp, passed)
 
     def _hashed(
         self,
