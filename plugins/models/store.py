@@ -29,7 +29,7 @@ SHELVES: tuple[Shelf, ...] = get_args(Shelf)
 State: TypeAlias = Literal["good", "changed", "missing", "unknown"]
 """What a file is: what it was; other bytes than came in; not here; not known where it is from."""
 
-FOUND = "found in the folder"
+FOUND = "the folder itself"
 """Where a file came from that somebody copied to its place."""
 
 
