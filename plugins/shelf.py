@@ -64,6 +64,14 @@ def _rate(value: object) -> bool:
     return isinstance(value, int | float) and value > 0
 
 
+def _callable_or_none(value: object) -> bool:
+    return value is None or callable(value)
+
+
+def _text_or_none(value: object) -> bool:
+    return value is None or _text(value)
+
+
 TRANSPORTS: Shelf[TransportSpec] = Shelf(
     "transport",
     "focal_transports",
@@ -87,6 +95,8 @@ CODECS: Shelf[CodecSpec] = Shelf(
         "load": callable,
         "seconds": callable,
         "why_not": callable,
+        "why_not_decode": _callable_or_none,
+        "instead": _text_or_none,
     },
 )
 SOURCES: Shelf[SourceSpec] = Shelf(

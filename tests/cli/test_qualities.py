@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,8 +16,10 @@ from focal.plugins.models.catalogue import SIZES
 from focal.plugins.models.store import Shelf
 from focal.plugins.sources.files import read_audio
 from focal.sinks.wav import wav_bytes
-from focal.testing import heard, tone
+from focal.testing import free_ports, heard, tone
 from tests.cli.conftest import Done, Focal
+from tests.deadline import Deadline, running
+from tests.deadline import focal as process
 from tests.plugins.focalcodec.stock import stock
 
 DECODING = tuple(name for name in SIZES if name.startswith("decoder"))
@@ -180,6 +183,24 @@ def test_a_message_without_its_decoder_is_kept_and_plays_later(
     assert far(*play).code == 0
     assert is_the_melody(tmp_path / "again.wav")
     assert far("--json", "inbox", "list").objects[0]["problem"] is None
+
+
+def test_who_reads_what_another_process_received_is_told_too(
+    near: Machine, far: Machine, melody: Path
+) -> None:
+    near.bring(*ENCODING)
+    one, other = free_ports(2, socket.SOCK_DGRAM)
+    ours = f"udp://127.0.0.1:{other}?listen={one}&bind=127.0.0.1"
+    theirs = f"udp://127.0.0.1:{one}?listen={other}&bind=127.0.0.1"
+    listen = process("--home", str(far.home), "listen", "--via", theirs)
+    deadline = Deadline()
+    with running(listen, deadline) as first:
+        first.line("listening on", "err")
+        with running(listen, deadline) as second:
+            second.line("listening on", "err")
+            near("send", melody, "--via", ours, "--wait", "delivered", "--quality", "25hz")
+            assert NEEDS in first.line("2.0 s of 25hz")
+            assert NEEDS in second.line("2.0 s of 25hz")
 
 
 def test_people_read_it_in_one_line(far: Machine, posted: str, stick: str) -> None:

@@ -8,7 +8,9 @@ import subprocess
 import sys
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager
+from dataclasses import replace
 from types import SimpleNamespace
+from typing import Any, cast
 from urllib.parse import SplitResult
 
 import numpy as np
@@ -255,6 +257,8 @@ class TestWhatExists:
             ["low"],
             {},
             [quality("", 19)],
+            [replace(quality("low", 19), instead="")],
+            [replace(quality("low", 19), why_not_decode=cast("Any", "no decoder"))],
             [quality("low", 0)],
             [quality("low", 256)],
             [quality("low", 19, rate=0.0)],
@@ -424,6 +428,12 @@ class TestTheRulesOfHooks:
         assert empty(SimpleNamespace(qualities=qualities)).codec("low").wire_id == 19
 
 
+def test_who_wants_whole_clips_is_known(plugins: Plugins) -> None:
+    assert not plugins.captures
+    plugins.register(hooks(focal_captured=lambda: None), "hooks.mine")
+    assert plugins.captures
+
+
 class TestWhichOne:
     def choosing(
         self,
@@ -440,6 +450,13 @@ class TestWhichOne:
 
     def test_without_a_plugin_it_is_our_own_choice(self) -> None:
         assert self.choosing().name == "high"
+
+    def test_who_chose_is_told_unless_it_is_focals_own_rule(self, plugins: Plugins) -> None:
+        assert plugins.choose_codec((), 5.0).plugin is None
+        plugins.register(hooks(focal_choose_codec=answering("c2-1300")), "hooks.mine")
+        chosen = plugins.choose_codec((), 5.0)
+        assert (chosen.spec.name, chosen.plugin) == ("c2-1300", "hooks.mine")
+        assert all(spec.name.startswith("c2-") for spec in chosen.available)
 
     def test_a_plugin_decides(self) -> None:
         assert self.choosing("low").name == "low"

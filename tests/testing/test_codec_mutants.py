@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from contextlib import contextmanager
+from itertools import islice
 from typing import Any, ClassVar
 
 import numpy as np
@@ -26,6 +27,7 @@ class Sound:
     bits_per_second = 64_000.0
     step = 0.02
     rate = 8000
+    instead: str | None = None
 
     def encode(self, clip: Clip, /) -> bytes:
         if clip.rate != self.rate or not len(clip.samples):
@@ -33,6 +35,12 @@ class Sound:
         padded = np.zeros(-(-len(clip.samples) // STEP) * STEP)
         padded[: len(clip.samples)] = np.clip(clip.samples, -1, 1)
         return np.rint(padded * 127).astype(np.int8).tobytes()
+
+    def encode_blocks(self, blocks: Iterable[Clip], /) -> bytes:
+        clips = list(blocks)
+        if {clip.rate for clip in clips} != {self.rate}:
+            raise CodecError("no blocks, or another rate")
+        return self.encode(Clip(np.concatenate([clip.samples for clip in clips]), self.rate))
 
     def decode(self, data: bytes, /) -> Clip:
         self.seconds(data)
@@ -53,7 +61,13 @@ class Sound:
     @classmethod
     def spec(cls) -> CodecSpec:
         return CodecSpec(
-            cls.name, cls.wire_id, cls.bits_per_second, cls.load, cls.seconds, cls.step
+            cls.name,
+            cls.wire_id,
+            cls.bits_per_second,
+            cls.load,
+            cls.seconds,
+            cls.step,
+            instead=cls.instead,
         )
 
 
@@ -88,6 +102,10 @@ class Kilobits(Sound):
 
 class NoStep(Sound):
     step = 0.0
+
+
+class InsteadOfItself(Sound):
+    instead = "plain"
 
 
 class GuessesSeconds(Sound):
@@ -172,7 +190,36 @@ class SaysHalf(Sound):
     bits_per_second = 32_000.0
 
 
+class FillsEachBlock(Sound):
+    def encode_blocks(self, blocks: Iterable[Clip], /) -> bytes:
+        return b"".join(self.encode(block) for block in blocks if len(block.samples))
+
+
+class LosesShortBlocks(Sound):
+    def encode_blocks(self, blocks: Iterable[Clip], /) -> bytes:
+        return super().encode_blocks(block for block in blocks if len(block.samples) >= STEP)
+
+
+class ForgetsLaterBlocks(Sound):
+    """Takes so much of what comes, and no more."""
+
+    def encode_blocks(self, blocks: Iterable[Clip], /) -> bytes:
+        return super().encode_blocks(islice(blocks, 20))
+
+
 # what does not
+
+
+class MakesNothingOfNothing(Sound):
+    def encode_blocks(self, blocks: Iterable[Clip], /) -> bytes:
+        clips = [block for block in blocks if len(block.samples)]
+        return super().encode_blocks(clips) if clips else b""
+
+
+class LooksAtOneRate(Sound):
+    def encode_blocks(self, blocks: Iterable[Clip], /) -> bytes:
+        clips = list(blocks)
+        return super().encode_blocks([Clip(clip.samples, clips[0].rate) for clip in clips])
 
 
 class TakesNothing(Sound):
@@ -341,7 +388,7 @@ class LeavesAFile(Sound):
 
 
 MUTANTS: dict[str, list[type[Sound]]] = {
-    "test_the_spec_makes_sense": [NoId, LateId, TwoWords, Kilobits, NoStep],
+    "test_the_spec_makes_sense": [NoId, LateId, TwoWords, Kilobits, NoStep, InsteadOfItself],
     "test_the_length_is_known_without_loading": [GuessesSeconds, NeedsLoadingToTell],
     "test_a_clip_comes_back_as_long_as_it_went": [Twice, Loud, Mute, OtherRate],
     "test_silence_passes": [Normalizes],
@@ -349,6 +396,11 @@ MUTANTS: dict[str, list[type[Sound]]] = {
     "test_a_square_wave_of_full_scale_passes": [Overshoots],
     "test_twenty_seconds_pass": [CountsInAByte],
     "test_a_payload_is_no_larger_than_promised": [SaysHalf],
+    "test_blocks_give_what_one_clip_gives": [FillsEachBlock, LosesShortBlocks, ForgetsLaterBlocks],
+    "test_blocks_without_sound_or_of_another_rate_are_refused": [
+        MakesNothingOfNothing,
+        LooksAtOneRate,
+    ],
     "test_an_empty_clip_is_refused": [TakesNothing, RaisesOnNothing],
     "test_another_rate_is_refused": [AnyRate],
     "test_damaged_payloads_give_a_clip_or_an_error": [
