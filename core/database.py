@@ -98,6 +98,28 @@ class Database:
             raise
         return database
 
+    @classmethod
+    def look(cls, path: Path, schema: Schema) -> Database:
+        """Open a file that is there to read it only: nothing is made, upgraded or repaired.
+
+        Raises:
+            SpoolError: it cannot be opened, is not ours, or is of another version.
+        """
+        where = f"{path.absolute().as_uri()}?mode=ro"
+        try:
+            connection = sqlite3.connect(
+                where, uri=True, timeout=PATIENCE, isolation_level=None, check_same_thread=False
+            )
+        except sqlite3.Error as error:
+            raise SpoolError(_line(error, path)) from error
+        database = cls(path, connection, schema)
+        try:
+            database._check_version()
+        except BaseException:
+            connection.close()
+            raise
+        return database
+
     def close(self) -> None:
         """Close the file. Again: nothing happens."""
         self._connection.close()

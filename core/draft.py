@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from .envelope import Envelope
-from .framing.pace import parity_to_all
-from .framing.split import MAX_DATAGRAM, Splitter, redundancy
+from .framing.frame import SYMBOL_HEAD, WHOLE_HEAD
+from .framing.pace import parity_to_all, parity_to_peer
+from .framing.split import MAX_DATAGRAM, Cut, cut_for, redundancy
 from .link import Address, Limits
 from .message import (
     MAX_NAME,
@@ -28,6 +29,9 @@ LIFETIME = 86_400.0
 
 HEAD = 27 + 1 + MAX_NAME
 """The most bytes a message has beside its payload: head, series, sender name and check."""
+
+CONFIRM = 12
+"""Bytes of the frame that confirms a message."""
 
 BLIND_LOSS = 0.1
 BLIND_TARGET = 0.99
@@ -112,14 +116,19 @@ class Price:
     """What a message costs on a link, the first burst of it.
 
     Args:
-        frames: packets.
+        frames: packets, those of parity included.
         air_bytes: bytes of those packets.
         airtime: seconds that they hold the channel, None where that is free.
+        parity: how many of the frames are promised beyond what the message takes.
+        confirmed: ``airtime`` and that of one confirmation: what it comes to if nothing is lost;
+            None where airtime is free or nothing comes back.
     """
 
     frames: int
     air_bytes: int
     airtime: float | None
+    parity: int = 0
+    confirmed: float | None = None
 
 
 def blind_parity(k: int, loss: float) -> int:
@@ -127,27 +136,78 @@ def blind_parity(k: int, loss: float) -> int:
     return redundancy(k, max(loss, BLIND_LOSS), BLIND_TARGET)
 
 
-def price(message: bytes, limits: Limits, *, to: Address | None = None, to_all: bool) -> Price:
-    """Return what sending a message costs on a link, if nothing is lost.
+def price(
+    message: bytes,
+    limits: Limits,
+    *,
+    to: Address | None = None,
+    to_all: bool,
+    parity: int | None = None,
+) -> Price:
+    """Return what sending a message costs on a link, if nothing is lost; see ``price_of``."""
+    return price_of(len(message), limits, to=to, to_all=to_all, parity=parity)
+
+
+def price_of(
+    length: int,
+    limits: Limits,
+    *,
+    to: Address | None = None,
+    to_all: bool,
+    parity: int | None = None,
+) -> Price:
+    """Return what sending a message of ``length`` bytes costs on a link, if nothing is lost.
+
+    Args:
+        length: bytes of the message.
+        limits: of the link.
+        to: whom on it; None is everyone.
+        to_all: whether the message is for everyone.
+        parity: the most frames of parity; None: as many as the loss that is reckoned with asks for.
 
     Raises:
         TooLong: the link cannot carry it.
     """
     if limits.kind == "message":
-        packets = [Envelope(message).to_bytes()]
+        frames, extra, size = 1, 0, len(Envelope(bytes(length)).to_bytes())
     else:
-        splitter = Splitter.of(message, limits.mtu(to))
-        extra = 0
-        if not limits.replies:
-            extra = blind_parity(splitter.cut.k, BLIND_LOSS)
-        elif to_all:
-            extra = parity_to_all(assumed_loss(limits))
-        packets = splitter.frames(range(splitter.cut.k + extra))
-    sizes = [padded_size(len(packet), limits, to) for packet in packets]
-    times = [limits.airtime(size, to) for size in sizes]
-    known = [time for time in times if time is not None]
-    airtime = sum(known) if len(known) == len(times) else None
-    return Price(len(packets), sum(sizes), airtime)
+        cut = cut_for(length, limits.mtu(to))
+        extra = planned_parity(cut.k, limits, to_all=to_all)
+        extra = extra if parity is None else min(extra, parity)
+        frames, size = cut.k + extra, padded_size(frame_size(length, cut), limits, to)
+    each = limits.airtime(size, to)
+    if each is None:
+        return Price(frames, frames * size, None, extra)
+    answer = limits.airtime(padded_size(CONFIRM, limits, to), to) if limits.replies else None
+    confirmed = None if answer is None else frames * each + answer
+    return Price(frames, frames * size, frames * each, extra, confirmed)
+
+
+def planned_parity(k: int, limits: Limits, *, to_all: bool) -> int:
+    """Return the frames of parity of a first burst, before any loss was measured."""
+    if not limits.replies:
+        return blind_parity(k, BLIND_LOSS)
+    loss = assumed_loss(limits)
+    return parity_to_all(loss) if to_all else parity_to_peer(k, loss)
+
+
+def frame_size(length: int, cut: Cut) -> int:
+    """Return the bytes of each frame of a message of ``length`` bytes."""
+    return length + WHOLE_HEAD if cut.k == 1 else cut.size + SYMBOL_HEAD
+
+
+def burst_airtime(length: int, limits: Limits, to: Address | None, extra: int) -> float:
+    """Return the seconds that the burst of a message holds the channel, ``extra`` parity included.
+
+    Args:
+        length: bytes of the message.
+
+    Raises:
+        TooLong: the link cannot carry it.
+    """
+    cut = cut_for(length, limits.mtu(to))
+    size = cut.size + (WHOLE_HEAD if cut.k == 1 else SYMBOL_HEAD)
+    return (cut.k + extra) * (limits.airtime(padded_size(size, limits, to), to) or 0.0)
 
 
 def assumed_loss(limits: Limits) -> float:

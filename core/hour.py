@@ -47,6 +47,10 @@ class Hour:
         """Return the hour as it is once this has been sent too."""
         return Hour([*self._newest_first, one], self.promised)
 
+    def leaving(self, now: float) -> list[Sent]:
+        """Return what is in the hour up to ``now``, the first to leave it first."""
+        return [one for one in reversed(self._newest_first) if one.end - now + HOUR > TICK]
+
     def used(self, now: float, span: float = HOUR) -> float:
         """Return the seconds sent in the hour up to ``now``, or in another span of seconds."""
         return sum(one.seconds for one in self._newest_first if one.end - now + span > TICK)

@@ -76,6 +76,16 @@ class Ledger:
         """Open a ledger; make it if there is none. Raises SpoolError."""
         return cls(Database.open(path, schema(), durability=durability), clocks)
 
+    @classmethod
+    def look(cls, path: Path, clocks: Callable[[], Moment]) -> Ledger:
+        """Open a ledger that is there to read it only. Raises SpoolError."""
+        return cls(Database.look(path, schema()), clocks)
+
+    @classmethod
+    def in_memory(cls, clocks: Callable[[], Moment]) -> Ledger:
+        """Return a ledger that is gone when it is closed."""
+        return cls.open(Path(":memory:"), clocks, durability="process")
+
     def close(self) -> None:
         """Close the file. Again: nothing happens."""
         self._database.close()
@@ -84,11 +94,23 @@ class Ledger:
         """Return the seconds since boot, in which this ledger's answers are."""
         return self._clocks().awake
 
+    def moment(self) -> Moment:
+        """Return what the clocks say now."""
+        return self._clocks()
+
     def radios(self) -> list[str]:
-        """Return the radios that have sent in the last hour, in order."""
+        """Return the radios that have sent in the last hour or are about to, in order."""
         now = self._clocks()
-        rows = self._database.rows("SELECT DISTINCT radio FROM sent ORDER BY radio")
-        return [radio for (radio,) in rows if self._hour(radio, now).used(now.awake)]
+        rows = self._database.rows("SELECT radio FROM sent UNION SELECT radio FROM promised")
+        hours = {radio: self._hour(radio, now) for (radio,) in rows}
+        return sorted(
+            radio for radio, hour in hours.items() if hour.used(now.awake) + hour.promised
+        )
+
+    def allowed(self, radio: str) -> float | None:
+        """Return the seconds in an hour that it was last asked with; None: it never was."""
+        rows = self._database.rows("SELECT seconds FROM allowed WHERE radio = ?", radio)
+        return float(rows[0][0]) if rows else None
 
     def hour(self, radio: str) -> Hour:
         """Return what a radio has sent, on the clock of ``now``. Raises SpoolError."""
@@ -108,6 +130,11 @@ class Ledger:
         now = self._clocks()
         with self._database.transaction():
             self._forget(now)
+            self._database.run(
+                "INSERT INTO allowed VALUES (?, ?)"
+                " ON CONFLICT DO UPDATE SET seconds = excluded.seconds",
+                radio, limit,
+            )  # fmt: skip
             at = self._hour(radio, now).earliest(seconds, now.awake, limit)
             if at is None or at > now.awake:
                 return Later(at)
@@ -190,6 +217,10 @@ class Ledger:
             self._database.run("DELETE FROM sent WHERE id = ?", *id)
         self._database.run(
             "DELETE FROM promised WHERE boot <> ? OR until <= ?", now.boot, now.awake
+        )
+        self._database.run(
+            "DELETE FROM allowed WHERE radio NOT IN"
+            " (SELECT radio FROM sent UNION SELECT radio FROM promised)"
         )
 
 

@@ -17,3 +17,7 @@ CREATE TABLE promised (
     seconds REAL NOT NULL       -- still to be sent
 ) STRICT;
 CREATE INDEX promised_radio ON promised (radio);
+CREATE TABLE allowed (
+    radio TEXT PRIMARY KEY,
+    seconds REAL NOT NULL       -- in an hour, as last asked with; for who wants to look
+) STRICT;

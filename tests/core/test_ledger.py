@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -216,3 +217,38 @@ def test_the_clocks_of_this_machine_go_on() -> None:
     one, other = moment(), moment()
     assert one.boot == other.boot
     assert 0 < one.awake <= other.awake
+
+
+def test_what_is_read_only_changes_nothing_and_tells_the_limit(tmp_path: Path) -> None:
+    world, path = World(), tmp_path / "ledger.db"
+    with closing(Ledger.open(path, world.clocks)) as ledger:
+        promise = ledger.promise("hill", 5.0, LIMIT)
+        assert isinstance(promise, Promise)
+        ledger.spend(promise, 2.0)
+        before = path.read_bytes()
+        with closing(Ledger.look(path, world.clocks)) as looker:
+            assert (looker.radios(), looker.allowed("hill")) == (["hill"], LIMIT)
+            assert looker.allowed("dale") is None
+            hour = looker.hour("hill")
+            assert (hour.promised, hour.used(looker.now())) == (3.0, 2.0)
+            assert [one.seconds for one in hour.leaving(looker.now())] == [2.0]
+            with pytest.raises(SpoolError):
+                looker.promise("hill", 1.0, LIMIT)
+        assert path.read_bytes() == before
+
+
+def test_what_is_no_ledger_or_not_there_is_told(tmp_path: Path) -> None:
+    with pytest.raises(SpoolError):
+        Ledger.look(tmp_path / "none.db", World().clocks)
+    (tmp_path / "other.db").write_text("x" * 5000)
+    with pytest.raises(SpoolError):
+        Ledger.look(tmp_path / "other.db", World().clocks)
+
+
+def test_limits_of_radios_that_are_silent_are_forgotten(tmp_path: Path) -> None:
+    world = World()
+    with closing(Ledger.open(tmp_path / "ledger.db", world.clocks)) as ledger:
+        assert isinstance(ledger.promise("hill", LIMIT + 1, LIMIT), Later)
+        assert ledger.allowed("hill") == LIMIT
+        ledger.promise("dale", 1.0, LIMIT)
+        assert ledger.allowed("hill") is None
