@@ -18,9 +18,11 @@ from focal.core.link import Limits
 from focal.core.message import Kind, Message, MessageId, Speech
 from focal.plugins import hookimpl
 from focal.plugins.manager import Plugins
+from focal.plugins.models import Models
 from focal.plugins.sources.files import read_audio
 from focal.speech import Recording, choose, encode, why_silent
 from tests.cli.conftest import recording
+from tests.plugins.focalcodec.stock import spec_named, stock
 
 RATE = 16_000
 
@@ -125,6 +127,26 @@ def test_a_plugin_that_wants_clips_is_shown_a_whole_one(tmp_path: Path, plugins:
     (speech,) = encode(plugins, spec_of(codec), spoken(9.0, tmp_path / "a.wav"), 1000, 1)
     assert (seen, speech.seconds) == ([9.0], 1.0)
     assert (codec.clips, codec.blocks) == (1, [])
+
+
+@pytest.mark.parametrize("name", ["50hz", "25hz", "12.5hz", "50hz-local"])
+def test_every_part_fits_its_room_though_quiet_places_make_segments_short(
+    tmp_path: Path, small: Path, name: str
+) -> None:
+    models = Models(tmp_path / "models")
+    stock(models, small, "local" if name.endswith("local") else "published")
+    spec = spec_named(name, models)
+    clip = noise_that_is_quiet_every(15.0, 290.0)
+    for room in (120, 5000, 65_535):
+        parts = encode(Plugins(models=lambda: models), spec, clip, room, 255)
+        assert max(len(part.payload) for part in parts) <= room
+        assert sum(part.seconds for part in parts) == pytest.approx(290.0)
+
+
+def noise_that_is_quiet_every(seconds: float, length: float) -> Clip:
+    sound = np.random.default_rng(1).uniform(-0.3, 0.3, round(length * RATE)).astype(np.float32)
+    at = np.arange(len(sound)) / RATE % seconds
+    return Clip(np.where(at < 0.3, np.float32(0), sound), RATE)
 
 
 def test_memory_does_not_grow_with_the_length(tmp_path: Path, plugins: Plugins) -> None:

@@ -20,6 +20,7 @@ from ._out import put
 
 if TYPE_CHECKING:
     from ..app import App
+    from ..plugins.choice import Choice
     from ..plugins.manager import Plugins
     from ..plugins.models import Models
     from ..plugins.roster import Roster
@@ -118,8 +119,8 @@ class Shell:
         """Say on stderr how far the work is."""
         self._tell("note", text, text)
 
-    def explain(self, choice: object) -> None:
-        """Say on stderr which quality was chosen and why: the choice as a line."""
+    def explain(self, choice: Choice) -> None:
+        """Say on stderr which quality was chosen and why."""
         self.note(str(choice))
 
     def fail(self, text: str) -> None:
