@@ -10,11 +10,12 @@ import asyncio
 import os
 import subprocess
 import sys
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import MappingProxyType
 
 from focal.core.draft import Draft
 from focal.core.message import Speech
@@ -54,7 +55,7 @@ def bench() -> dict[str, float]:
             bare, _ = held(process)
         with listening(*listen) as process:
             idle, peak = held(process)
-            asyncio.run(say(folder, UdpTransport("127.0.0.1", ours, theirs)))
+            asyncio.run(say(folder, UdpTransport("127.0.0.1", ours, theirs), spoken(), MESSAGES))
             heard = [line for _, line in zip(range(MESSAGES), lines_of(process), strict=False)]
             after, after_peak = held(process)
     assert len(heard) == MESSAGES
@@ -69,14 +70,21 @@ def bench() -> dict[str, float]:
 
 
 @contextmanager
-def listening(*arguments: str) -> Generator[subprocess.Popen[str]]:
-    """Run a program until the end of the context, from when it says that it listens."""
+def listening(
+    *arguments: str, extra: Mapping[str, str] = MappingProxyType({})
+) -> Generator[subprocess.Popen[str]]:
+    """Run a program until the end of the context, from when it says that it listens.
+
+    Args:
+        arguments: of Python.
+        extra: for the program's environment.
+    """
     with subprocess.Popen(
         [sys.executable, *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env={**os.environ, "PYTHONPATH": str(ROOT), **extra},
     ) as process:
         assert process.stderr is not None
         try:
@@ -103,19 +111,22 @@ def held(process: subprocess.Popen[str]) -> tuple[float, float]:
     return int(kilobytes["VmRSS"]) / 1000, int(kilobytes["VmHWM"]) / 1000
 
 
-async def say(folder: Path, transport: UdpTransport) -> None:
+def spoken() -> Speech:
+    """Return five seconds of speech as a payload."""
+    spec = Plugins().codec(QUALITY)
+    with spec.load() as codec:
+        return Speech(spec.wire_id, codec.encode(speech(5.0, codec.rate)), 5.0)
+
+
+async def say(folder: Path, transport: UdpTransport, said: Speech, count: int) -> None:
     """Send spoken messages to whoever listens there, and wait until all are confirmed."""
-    plugins = Plugins()
-    spec = plugins.codec(QUALITY)
     with ExitStack() as stack:
-        codec = stack.enter_context(spec.load())
-        said = codec.encode(speech(5.0, codec.rate))
         runtime = real_runtime(stack.enter_context(ThreadPoolExecutor(2)))
         spool = stack.enter_context(Spool.open(folder / "said.db", unix=runtime.unix))
         links = {"udp": transport}
         async with Node(
-            links=links, spool=spool, codecs=plugins, runtime=runtime, folder=folder
+            links=links, spool=spool, codecs=Plugins(), runtime=runtime, folder=folder
         ) as node:
-            for _ in range(MESSAGES):
-                await node.send(Draft.voice([Speech(spec.wire_id, said, 5.0)]))
+            for _ in range(count):
+                await node.send(Draft.voice([said]))
             await node.settle(60)
