@@ -7,7 +7,7 @@ keeps nothing (the spool does).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -263,16 +263,20 @@ class DatagramCarrier(Carrier):
         before = set(self._sending)
         # Told apart before anything else is awaited: what ends meanwhile would look new.
         new = [leg for leg in waiting if self._is_new(leg)]
-        wanted = {leg.to for leg in new if leg.wants_destination}
-        self._asked = {to: at for to, at in self._asked.items() if to in wanted}
+        await self._ask_for([leg for leg in new if leg.wants_destination])
         for leg in new:
-            if leg.wants_destination:
-                await self._ask_who(leg)
-            elif len(self._sending) < window:
+            if not leg.wants_destination and len(self._sending) < window:
                 await self._begin(leg, places)
         # All their bursts in one commit; the writer would else wait for the disk once for each.
         begun = [each for each in self._sending.items() if each[0] not in before]
         await asyncio.gather(*(self._recorded(*each) for each in begun))
+
+    async def _ask_for(self, legs: Sequence[Leg]) -> None:
+        """Ask who is at the addresses that these legs are for."""
+        wanted = {leg.to for leg in legs}
+        self._asked = {to: at for to, at in self._asked.items() if to in wanted}
+        for leg in legs:
+            await self._ask_who(leg)
 
     def _waiting(self, limit: int) -> tuple[list[Leg], dict[int, Address | None]]:
         """Return legs to send, and where their destinations are; part of a transaction."""
@@ -280,11 +284,14 @@ class DatagramCarrier(Carrier):
         # Who waits for a destination waits beside the others: however many, they hold nothing up.
         legs = spool.outbox.waiting(self.key, limit=MAX_ASKING, wants_destination=True)
         legs += spool.outbox.waiting(self.key, limit=limit, wants_destination=False)
-        origins = {destination_of(leg.message)[1] for leg in legs}
-        return legs, {
-            origin: spool.peers.address_of(origin, self.key)
-            for origin in origins
-            if origin is not None
+        return legs, self._places(leg.message for leg in legs)
+
+    def _places(self, heads: Iterable[bytes]) -> dict[int, Address | None]:
+        """Return where the destinations of messages are on this link; part of a transaction."""
+        peers = self.hub.desk.spool.peers
+        origins = {destination_of(head)[1] for head in heads}
+        return {
+            origin: peers.address_of(origin, self.key) for origin in origins if origin is not None
         }
 
     def _is_new(self, leg: Leg) -> bool:
@@ -337,17 +344,28 @@ class DatagramCarrier(Carrier):
         if length > len(data):
             data = frames.pad(data, length)
         try:
-            ticket = await self._link.send(data, to=out.to)
+            ticket = await self._hand(out, data)
         except PacketTooBig:
             await self._too_big(out, sending)
+            return
+        if ticket is None:
             return
         self.hub.runtime.mark("frame-sent")
         if out.to in self._asked and not out.flight:
             self._questions = dict([*self._questions.items(), (ticket, out.to)][-WINDOW:])
         ended = self.talk.sent(out, self.hub.runtime.now())
+        if ended:
+            await self._burst_ended(out.tag)
         if ended and sending is not None and not sending.sent:
             sending.sent = True
             await self._spawn(self._burst_is_out, out.tag, sending)
+
+    async def _hand(self, out: Out, data: bytes) -> int | None:
+        """Give a frame to the link, and return its ticket; None: it did not go out."""
+        return await self._link.send(data, to=out.to)
+
+    async def _burst_ended(self, tag: int) -> None:
+        """The last frame of a burst was given to the link."""
 
     async def _recorded(self, tag: int, sending: _Sending) -> bool:
         """Write down the next index before the burst that ends there; False: it was dropped."""

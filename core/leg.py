@@ -69,3 +69,26 @@ class Leg:
     sent: bool
     done: bool
     wants_destination: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Weight:
+    """What a leg that waits weighs, without its bytes.
+
+    Args:
+        id: the message's.
+        length: bytes of the message.
+        head: its first bytes, in which its destination stands.
+        priority: higher goes first.
+        queued_at: Unix seconds.
+        expires_at: when its lifetime ends; infinity where it does not.
+        begun: its burst went out before, and some of it may have arrived.
+    """
+
+    id: MessageId
+    length: int
+    head: bytes = field(repr=False)
+    priority: int
+    queued_at: float
+    expires_at: float
+    begun: bool

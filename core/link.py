@@ -44,6 +44,10 @@ class Limits:
         radio: the airtime ledger's key, node number and sub-band; None where there is no ledger.
         used: share of the last hour that the radio itself counts as sent (airUtilTx), 0 to 1.
         busy: channel utilisation, 0 to 1.
+        reserve: share of the duty that is left for others who use this radio, 0 to 1.
+        relays: how often others are expected to send again what we send; it counts as use of the
+            channel.
+        agreed: the user wants to send on a channel that is used above a quarter of the time.
         shared: True where a packet to nobody in particular reaches everyone in hearing, replies
             included (a radio channel); False where it reaches one configured far end.
     """
@@ -59,6 +63,9 @@ class Limits:
     used: float | None = None
     busy: float | None = None
     shared: bool = False
+    reserve: float = 0.0
+    relays: float = 0.0
+    agreed: bool = False
 
     def mtu(self, to: Address | None, /) -> int:
         """Return the most bytes of one packet to ``to``; None is everyone."""

@@ -15,13 +15,14 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from hashlib import blake2b
 from pathlib import Path
 from types import TracebackType
 from typing import cast
 
 from .carrier import Carrier
+from .clocks import Moment
 from .custody import MessageCarrier
 from .datagrams import DatagramCarrier
 from .desk import Desk
@@ -30,11 +31,14 @@ from .errors import LinkClosed, LinkLost, SettingsError, SpoolError, TransportUn
 from .events import LinkState, Progress, State
 from .hub import Arrival, Hooks, Hub, NoHooks, Subscription
 from .inbox import Delivered, Entry
+from .ledger import Ledger
 from .link import Address, Limits, Link, LinkContext, Transport
 from .message import Message, MessageId, check_of, origin_text
 from .outbox import LegSpec
+from .planner import Books
 from .ports import Sink
 from .rack import Codecs, Rack
+from .radio import RadioCarrier
 from .runtime import Runtime
 from .spool import Spool
 from .turns import Turns
@@ -68,6 +72,8 @@ class Node:
             on them waits in the spool for that one, until ``take`` opens them here.
         sinks_elsewhere: keys of sinks that another process of this home gives what arrives, until
             ``take_sink``.
+        ledger: opens what the home's radios have sent, once a link has a radio; without it, this
+            node counts from its own start.
     """
 
     def __init__(
@@ -85,6 +91,7 @@ class Node:
         clock_trusted: bool = True,
         elsewhere: Collection[str] = (),
         sinks_elsewhere: Collection[str] = (),
+        ledger: Callable[[], Ledger] | None = None,
     ) -> None:
         self._links = dict(links)
         self._elsewhere = frozenset(elsewhere)
@@ -92,6 +99,8 @@ class Node:
         self._runtime = runtime
         self._rack = Rack(codecs)
         self._clock_trusted = clock_trusted
+        self._open_ledger = ledger or (lambda: Ledger.in_memory(self._clocks))
+        self._books: Books | None = None
         self._limits: dict[str, Limits] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._carriers: dict[str, Carrier] = {}
@@ -163,6 +172,8 @@ class Node:
         finally:
             await self._hub.desk.aclose()
             self._rack.close()
+            if self._books is not None:
+                self._books.ledger.close()
             for subscription in list(self._hub.subscribers):
                 subscription.close()
 
@@ -192,7 +203,7 @@ class Node:
                         opened.set_result(None)
                     self._tell(name, True, None)
                     await carrier.serve(link)
-            except TransportUnavailable as error:
+            except (TransportUnavailable, SpoolError) as error:
                 if not opened.done():
                     opened.set_exception(error)
                     return
@@ -213,11 +224,20 @@ class Node:
 
     def _carrier(self, name: str, key: str, link: Link) -> Carrier:
         self._limits[name] = link.limits
-        kind = DatagramCarrier if link.limits.kind == "datagram" else MessageCarrier
+        kind = _carrier_of(link.limits)
         carrier = self._carriers.get(name)
-        if not isinstance(carrier, kind):
-            carrier = self._carriers[name] = kind(self._hub, name, key)
+        if carrier is None or type(carrier) is not kind:
+            carrier = self._carriers[name] = self._make(kind, name, key)
         return carrier
+
+    def _make(self, kind: type[Carrier], name: str, key: str) -> Carrier:
+        if kind is not RadioCarrier:
+            return kind(self._hub, name, key)
+        self._books = self._books or Books(self._open_ledger(), self._runtime)
+        return RadioCarrier(self._hub, name, key, self._books)
+
+    def _clocks(self) -> Moment:
+        return Moment("", self._runtime.now(), self._runtime.unix(), self._clock_trusted)
 
     def _tell(self, name: str, up: bool, reason: str | None) -> None:
         self._hub.publish(LinkState(name, up, self._runtime.unix(), reason))
@@ -339,6 +359,12 @@ class Node:
     def _give_up(self, name: str, id: MessageId, tag: int) -> None:
         if name in self._carriers:
             self._carriers[name].drop(id, tag)
+
+
+def _carrier_of(limits: Limits) -> type[Carrier]:
+    if limits.kind == "message":
+        return MessageCarrier
+    return DatagramCarrier if limits.radio is None else RadioCarrier
 
 
 def _resolve(

@@ -15,6 +15,7 @@ from .events import Progress, State
 from .journal import Journal
 from .leg import Leg as Leg
 from .leg import LegSpec as LegSpec
+from .leg import Weight as Weight
 from .message import Kind, MessageId, is_message
 from .total import Total
 
@@ -128,6 +129,19 @@ class Outbox:
             " ORDER BY priority DESC, queued_at, id LIMIT ?4",
             *(link, wants_destination, unsent, limit),
         )
+
+    def weights(self, link: str) -> list[Weight]:
+        """Return what the unfinished legs of a link (its key) weigh that may go out, any order."""
+        rows = self._db.rows(
+            "SELECT id, length(message), substr(message, 1, 64), priority, queued_at, expires_at,"
+            " sent AND next_index > 0 FROM leg JOIN outbox USING (id)"
+            " WHERE link = ? AND done = 0 AND wants_destination = 0",
+            link,
+        )
+        return [
+            Weight(id_from(id), length, head, priority, queued_at, expires_at, bool(begun))
+            for id, length, head, priority, queued_at, expires_at, begun in rows
+        ]
 
     def find(self, id: MessageId) -> list[Leg]:
         """Return the legs of a message, none if it is not known here."""

@@ -8,7 +8,7 @@ that does not make it wait longer, or while it has not waited long. Nothing that
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Hashable
+from collections.abc import Container, Hashable
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -79,11 +79,13 @@ class Wait:
     """Nothing goes out now.
 
     Args:
+        job: the first in the queue.
         at: when it is worth another look, on the clock of ``now``.
         reason: why, for people.
         ask: whether the user may decide otherwise.
     """
 
+    job: Job
     at: float
     reason: str
     ask: bool = False
@@ -132,6 +134,11 @@ class Scheduler:
         """Forget a burst. Again: nothing happens."""
         self._waiting.pop(key, None)
 
+    def keep(self, keys: Container[Hashable]) -> None:
+        """Forget every burst whose key is none of these."""
+        for key in [key for key in self._waiting if key not in keys]:
+            self.drop(key)
+
     def next(self, now: float, hour: Hour, conditions: Conditions) -> Decision | None:
         """Decide what goes out now; None: nothing waits.
 
@@ -143,7 +150,7 @@ class Scheduler:
         heads = self._heads(now)
         if not heads:
             return None
-        if (wait := impolite(now, hour, conditions)) is not None:
+        if (wait := impolite(heads[0], now, hour, conditions)) is not None:
             return wait
         first: Job | None = None
         start = now
@@ -157,8 +164,9 @@ class Scheduler:
             if first is None and at < job.expires_at:
                 first, start = job, at
         if first is None:
-            return Wait(min(job.expires_at for job in heads), "no airtime before it expires")
-        return Wait(start, _used(hour, now, conditions))
+            soon = min(heads, key=lambda job: job.expires_at)
+            return Wait(soon, soon.expires_at, "there is no airtime before it expires")
+        return Wait(first, start, _used(hour, now, conditions))
 
     def _heads(self, now: float) -> list[Job]:
         """Return the first of each line that still waits, in sending order."""
@@ -203,7 +211,7 @@ def _age(job: Job) -> float:
     return job.queued_at
 
 
-def impolite(now: float, hour: Hour, conditions: Conditions) -> Wait | None:
+def impolite(first: Job, now: float, hour: Hour, conditions: Conditions) -> Wait | None:
     """Say why nothing is begun on a channel that is much used; None: it is not.
 
     What we sent in the last minute counts as often as it is expected to be relayed, whatever the
@@ -217,7 +225,7 @@ def impolite(now: float, hour: Hour, conditions: Conditions) -> Wait | None:
     quiet = hour.earliest(0.0, now, most * MINUTE / (1 + conditions.relays), MINUTE)
     at = now + LOOK_AGAIN if conditions.busy > most or quiet is None else quiet
     reason = f"the channel is used {busy:.0%} of the time: waiting until that is {most:.0%}"
-    return Wait(at, reason, ask=busy <= WAIT_ABOVE)
+    return Wait(first, at, reason, ask=busy <= WAIT_ABOVE)
 
 
 def _used(hour: Hour, now: float, conditions: Conditions) -> str:

@@ -12,7 +12,9 @@ from functools import cached_property, partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from .core.clocks import moment
 from .core.errors import SettingsError, SpoolError
+from .core.ledger import Ledger
 from .core.link import Transport
 from .core.message import MessageId
 from .core.ports import Source
@@ -78,6 +80,10 @@ class App:
     def spool(self) -> Spool:
         """Open this node's spool, a connection of its own. Raises SpoolError."""
         return self.home.spool(self.settings.spool.durability)
+
+    def ledger(self) -> Ledger:
+        """Open what this home's radios have sent; made if there is none. Raises SpoolError."""
+        return Ledger.open(self.home.ledger_path, moment)
 
     def kept(self) -> Spool:
         """Open the spool to look after what is in it. Raises SpoolError: also if there is none."""

@@ -102,4 +102,5 @@ def make_node(
         sinks=sinks,
         name=app.settings.defaults.name,
         hooks=app.plugins,
+        ledger=app.ledger,
     )

@@ -44,6 +44,7 @@ CORE_THAT_ACTS = {
     "focal.core.desk",
     "focal.core.mailbox",
     "focal.core.node",
+    "focal.core.planner",
     "focal.core.rack",
     "focal.core.runtime",
     "focal.core.turns",

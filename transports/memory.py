@@ -65,9 +65,10 @@ class Conditions:
         replies: False promises senders that nothing ever comes back.
         slot: contention slot in seconds.
         seed: where all draws come from.
+        duty: share of the time that each link may send; below 1 it is planned as a radio's is.
 
     Raises:
-        ValueError: frames with a history, or messages with losses.
+        ValueError: frames with a history, messages with losses, or a duty without a bandwidth.
     """
 
     kind: Literal["datagram", "message"] = "datagram"
@@ -82,15 +83,18 @@ class Conditions:
     replies: bool = True
     slot: float = 0.0
     seed: int = 0
+    duty: float = 1.0
 
     def __post_init__(self) -> None:
         if self.kind == "datagram" and self.history:
             raise ValueError("only kind=message keeps a history")
         if self.kind == "message" and (self.loss or self.reorder or self.jitter):
             raise ValueError("kind=message is reliable: it takes no loss, reorder or jitter")
+        if self.duty < 1 and (self.kind == "message" or self.bandwidth is None):
+            raise ValueError("duty is for frames that take time: say bandwidth too")
 
-    def limits(self) -> MemoryLimits:
-        """Return what a link on such a mesh carries."""
+    def limits(self, address: Address = "") -> MemoryLimits:
+        """Return what a link on such a mesh carries; ``address``: that of the link."""
         whole = MAX_ENVELOPE if self.kind == "message" else _LORA_MTU
         return MemoryLimits(
             self.kind,
@@ -99,6 +103,8 @@ class Conditions:
             slot=self.slot,
             shared=self.kind == "datagram",
             bandwidth=self.bandwidth,
+            duty=self.duty,
+            radio=f"mem {address}" if self.duty < 1 else None,
         )
 
 
@@ -250,7 +256,7 @@ class MemoryLink:
         self.address = address
         self.runtime = runtime
         self._mesh = mesh
-        self._limits = mesh.conditions.limits()
+        self._limits = mesh.conditions.limits(address)
         self._draw = Random(f"{mesh.conditions.seed} {address}")
         self._tickets = 0
         self._inbox: Mailbox[Packet] = Mailbox(HELD)
@@ -438,6 +444,7 @@ def _conditions(options: Options) -> Conditions:
         replies=options.flag("replies", True),
         slot=options.number("slot", 0.0, least=0, most=60),
         seed=options.integer("seed", 0),
+        duty=options.number("duty", 1.0, least=0.001, most=1),
     )
 
 

@@ -106,8 +106,9 @@ def test_what_expires_before_there_is_room_holds_nobody_up() -> None:
     decision = queue(*jobs).next(900.0, hour, QUIET)
     assert isinstance(decision, Go)
     assert decision.job.key == "small"
-    decision = queue(job("big", 6.0, until=1000.0)).next(900.0, hour, QUIET)
-    assert decision == Wait(1000.0, "no airtime before it expires")
+    big = job("big", 6.0, until=1000.0)
+    decision = queue(big).next(900.0, hour, QUIET)
+    assert decision == Wait(big, 1000.0, "there is no airtime before it expires")
 
 
 @pytest.mark.parametrize(
@@ -132,8 +133,8 @@ def test_the_neighbours_come_first(busy: float, agreed: bool, goes: bool, asks: 
 
 def test_relays_of_what_we_sent_count() -> None:
     hour = Hour([Sent(10.0, 6.0)])
-    assert impolite(20.0, hour, Conditions(360.0)) is None
-    wait = impolite(20.0, hour, Conditions(360.0, relays=2.0))
+    assert impolite(job("a", 6.0), 20.0, hour, Conditions(360.0)) is None
+    wait = impolite(job("a", 6.0), 20.0, hour, Conditions(360.0, relays=2.0))
     assert wait is not None
     assert wait.at == pytest.approx(70.0)
 
@@ -155,7 +156,7 @@ def backlog(limit: float, hours: float, seed: int) -> tuple[list[Sent], float]:
             case Go(one):
                 now += one.seconds + chance.uniform(0, 0.5)
                 sent.append(Sent(now, one.seconds))
-            case Wait(at):
+            case Wait(at=at):
                 assert at > now
                 now = at
             case other:

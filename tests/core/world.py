@@ -10,6 +10,7 @@ from pathlib import Path
 from focal.core.codec import CodecSpec
 from focal.core.events import NodeEvent, Progress, Received, State
 from focal.core.hub import Hooks, Subscription
+from focal.core.ledger import Ledger
 from focal.core.link import Transport
 from focal.core.message import MessageId
 from focal.core.node import Node
@@ -60,6 +61,7 @@ class World:
         sinks: Sequence[Sink] = (),
         hooks: Hooks | None = None,
         name: str | None = None,
+        ledger: Callable[[], Ledger] | None = None,
     ) -> AsyncGenerator[Node]:
         """Run a node on these meshes; its links are called as the meshes are."""
         made: dict[str, Transport] = {mesh.name: MemoryTransport(mesh) for mesh in meshes}
@@ -74,6 +76,7 @@ class World:
                 hooks=hooks,
                 name=name,
                 seed=sum(home.encode()),
+                ledger=ledger,
             ) as node:
                 yield node
 

@@ -1,0 +1,182 @@
+"""Airtime for the bursts of one link: what the scheduler decides, made good in the ledger.
+
+The law of this module: no frame goes out on a radio that the ledger did not write down first. It
+sends nothing; a carrier asks it before it sends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TypeAlias, TypeVar
+
+from .hour import HOUR, Hour
+from .ledger import Later, Ledger, Promise
+from .link import Limits
+from .runtime import Runtime
+from .scheduler import Conditions, Go, Job, Never, Scheduler, Wait
+
+T = TypeVar("T")
+
+WORST_SLOTS = 256
+"""Contention slots that a frame may wait on a channel that is always busy."""
+
+PROMPT = 0.05
+"""Seconds that a radio may take to take a frame, without its being written down again."""
+
+MEASURED = 59 * 60.0
+"""Seconds that a radio's own count of its hour covers at least: it counts in whole minutes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Begin:
+    """A burst may begin: its airtime is kept."""
+
+    job: Job
+    promise: Promise
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """A frame that was written down.
+
+    Args:
+        entry: the ledger's.
+        seconds: of air.
+        at: when, on the ledger's clock.
+    """
+
+    entry: int
+    seconds: float
+    at: float
+
+
+Plan: TypeAlias = Begin | Wait | Never
+
+
+class Books:
+    """The ledger of a node, used by one call at a time."""
+
+    def __init__(self, ledger: Ledger, runtime: Runtime) -> None:
+        self.ledger = ledger
+        self._runtime = runtime
+        self._lock = asyncio.Lock()
+
+    async def do(self, work: Callable[[Ledger], T]) -> T:
+        """Have something done with the ledger. Raises SpoolError."""
+        async with self._lock:
+            return await self._runtime.run_blocking(lambda: work(self.ledger))
+
+
+@dataclass(slots=True)
+class Planner:
+    """Plans for one link that has a radio.
+
+    Args:
+        books: the node's ledger.
+        radio: the ledger's key.
+        limits: tells what the link carries now.
+    """
+
+    books: Books
+    radio: str
+    limits: Callable[[], Limits]
+    queue: Scheduler = field(default_factory=Scheduler)
+    _told: float | None = None
+    _foreign: float = 0.0
+    _ours: float = 0.0
+    _out_at: float = 0.0
+
+    def limit(self, hour: Hour, now: float) -> float:
+        """Return the seconds of air in an hour that are ours.
+
+        Others use the radio too (its relays, its own telemetry): what it counts beyond what we
+        sent is theirs. Of two counts of ours, that before its word and that after, the smaller is
+        taken off, because it may not have counted our last burst.
+        """
+        limits, ours = self.limits(), hour.used(now, MEASURED)
+        if limits.used is not None and limits.used != self._told:
+            self._told = limits.used
+            self._foreign = max(0.0, limits.used * HOUR - min(ours, self._ours))
+        self._ours = ours
+        return max(0.0, HOUR * limits.duty * (1 - limits.reserve) - self._foreign)
+
+    async def next(self) -> Plan | None:
+        """Return what may begin now, or why and how long the queue waits; None: it is empty.
+
+        Raises:
+            SpoolError: the ledger cannot be used: then nothing may be sent.
+        """
+        return await self.books.do(self._next)
+
+    async def afford(self, seconds: float) -> Promise | Later:
+        """Keep airtime for what must be said now (an answer, a repair), if there is any.
+
+        Raises:
+            SpoolError: the ledger cannot be used: then nothing may be sent.
+        """
+
+        def op(ledger: Ledger) -> Promise | Later:
+            limit = self.limit(ledger.hour(self.radio), ledger.now())
+            return ledger.promise(self.radio, seconds, limit)
+
+        return await self.books.do(op)
+
+    async def spend(self, promise: Promise, seconds: float) -> Spent | None:
+        """Write a frame down that goes to the radio now; None: it must not.
+
+        Raises:
+            SpoolError: the ledger cannot be written: it must not.
+        """
+
+        def op(ledger: Ledger) -> Spent | None:
+            now = ledger.now()
+            entry = ledger.spend(promise, seconds, self._within(now) + seconds)
+            if entry is None:
+                return None
+            self._out_at = max(now, self._out_at) + seconds
+            return Spent(entry, seconds, now)
+
+        return await self.books.do(op)
+
+    async def handed(self, spent: Spent) -> None:
+        """The radio has taken a frame, maybe after a while: it is out that much later.
+
+        Raises:
+            SpoolError: the ledger cannot be written.
+        """
+
+        def op(ledger: Ledger) -> None:
+            now = ledger.now()
+            if now > spent.at + PROMPT:
+                self._out_at = max(self._out_at, now + spent.seconds)
+                ledger.moved(spent.entry, self._within(now) + spent.seconds)
+
+        await self.books.do(op)
+
+    def _within(self, now: float) -> float:
+        """Return the seconds that a frame waits at most for the radio's queue and the channel."""
+        return max(0.0, self._out_at - now) + WORST_SLOTS * self.limits().slot
+
+    async def release(self, promise: Promise) -> None:
+        """Give back what is left of a burst's airtime. Raises SpoolError."""
+        await self.books.do(lambda ledger: ledger.release(promise))
+
+    def wait_for(self, at: float) -> float:
+        """Return the seconds from now until a time that this planner told."""
+        return max(0.0, at - self.books.ledger.now())
+
+    def _next(self, ledger: Ledger) -> Plan | None:
+        now, hour = ledger.now(), ledger.hour(self.radio)
+        limits, limit = self.limits(), self.limit(hour, now)
+        conditions = Conditions(limit, limits.busy or 0.0, limits.relays, limits.agreed)
+        decision = self.queue.next(now, hour, conditions)
+        if not isinstance(decision, Go):
+            return decision
+        promise = ledger.promise(self.radio, decision.job.seconds, limit)
+        if isinstance(promise, Promise):
+            return Begin(decision.job, promise)
+        self.queue.add(decision.job)  # another process was faster
+        at = now + HOUR if promise.at is None else promise.at
+        return Wait(decision.job, at, "another program of this home has just used the air")

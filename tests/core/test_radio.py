@@ -1,0 +1,171 @@
+"""A node on a link whose airtime is limited: planned, written down, never exceeded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from focal.core.clocks import Moment
+from focal.core.draft import Draft
+from focal.core.events import Progress, State
+from focal.core.hour import HOUR, Sent
+from focal.core.hub import Subscription
+from focal.core.ledger import Ledger, Promise
+from focal.core.link import Address, Limits
+from focal.core.planner import Books, Planner
+from focal.core.runtime import run_virtual
+from focal.core.scheduler import Job, Wait
+from focal.transports.memory import Conditions, Mesh
+from tests.core.test_hour import most_in_an_hour
+from tests.core.world import World, until
+
+BYTES_A_SECOND = 100.0
+DUTY = 0.01
+
+
+@dataclass
+class Air:
+    """A mesh with a duty cycle, and what each of its links sent on it."""
+
+    world: World
+    loss: float = 0.0
+    sent: dict[Address, list[Sent]] = field(default_factory=dict[Address, list[Sent]])
+
+    def __post_init__(self) -> None:
+        conditions = Conditions(bandwidth=BYTES_A_SECOND, duty=DUTY, loss=self.loss, seed=3)
+        self.mesh = Mesh("air", conditions)
+        self.mesh.filter = self._hear
+
+    def _hear(self, data: bytes, sender: Address, receiver: Address, /) -> bytes | None:
+        seconds = len(data) / BYTES_A_SECOND
+        self.sent.setdefault(sender, []).append(Sent(self.world.runtime.now(), seconds))
+        return data
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return World(tmp_path)
+
+
+async def waiting(events: Subscription, reason: str) -> Progress:
+    """Return the next word on a message that waits for this reason."""
+    async for event in events:
+        if isinstance(event, Progress) and reason in (event.reason or ""):
+            return event
+    raise AssertionError("nothing waits")
+
+
+@pytest.mark.parametrize("loss", [0.0, 0.2])
+def test_a_backlog_is_delivered_and_no_hour_is_exceeded(world: World, loss: float) -> None:
+    air = Air(world, loss)
+
+    async def main() -> None:
+        async with world.node("a", air.mesh) as a, world.node("b", air.mesh) as b:
+            events, waits = a.events(), a.events()
+            draft = Draft.text("x" * 400, to=f"~{b.origin:08x}")
+            ids = [(await a.send(draft))[0] for _ in range(30)]
+            await until(events, State.DELIVERED, *ids)
+            await waiting(waits, "the channel is used")
+            wait = await waiting(waits, "s of the 36.0 s of air that an hour allows are used")
+            assert wait.until is not None
+            assert wait.until > wait.at
+
+    run_virtual(main())
+    assert all(most_in_an_hour(sent) <= DUTY * HOUR + 1e-6 for sent in air.sent.values())
+    assert max(most_in_an_hour(sent) for sent in air.sent.values()) > 0.9 * DUTY * HOUR
+
+
+def test_what_another_program_of_the_home_sent_counts(world: World) -> None:
+    air = Air(world)
+
+    async def main() -> None:
+        path = world.folder / "ledger.db"
+        clock = world.runtime
+
+        def clocks() -> Moment:
+            return Moment("virtual", clock.now(), clock.unix(), True)
+
+        def ledger() -> Ledger:
+            return Ledger.open(path, clocks, durability="process")
+
+        async with world.node("b", air.mesh) as b:
+            async with world.node("a", air.mesh, ledger=ledger) as a:
+                radio = a.limits["air"].radio
+                assert radio is not None
+                other = ledger()
+                kept = other.promise(radio, 35.0, DUTY * HOUR)
+                assert isinstance(kept, Promise)
+                assert other.spend(kept, 35.0)
+                other.release(kept)
+                events, began = a.events(), clock.now()
+                ids = await a.send(Draft.text("x" * 300, to=f"~{b.origin:08x}"))
+                await until(events, State.DELIVERED, *ids)
+                assert clock.now() > began + HOUR - 60
+                assert other.hour(radio).used(other.now()) > 3.0
+                other.close()
+
+    run_virtual(main())
+
+
+def test_a_message_that_no_hour_has_room_for_is_refused(world: World) -> None:
+    air = Air(world)
+
+    async def main() -> None:
+        async with world.node("a", air.mesh) as a, world.node("b", air.mesh):
+            events = a.events()
+            ids = await a.send(Draft.text("x" * 5000))
+            told = await until(events, State.REFUSED, *ids)
+            assert "may send 36.0 s in an hour" in (told[-1].reason or "")
+
+    run_virtual(main())
+    assert not air.sent
+
+
+@dataclass
+class Radio:
+    """A planner over a ledger in memory, with a clock that the test sets."""
+
+    limits: Limits
+    now: float = 10_000.0
+
+    def __post_init__(self) -> None:
+        self.ledger = Ledger.in_memory(lambda: Moment("", self.now, self.now, True))
+
+    def send(self, seconds: float, limit: float = HOUR) -> None:
+        kept = self.ledger.promise("radio", seconds, limit)
+        assert isinstance(kept, Promise)
+        assert self.ledger.spend(kept, seconds)
+        self.ledger.release(kept)
+
+
+def test_what_others_send_by_the_radio_is_theirs(world: World) -> None:
+    radio = Radio(Limits("datagram", 231, duty=0.1, used=0.02))
+    planner = Planner(Books(radio.ledger, world.runtime), "radio", lambda: radio.limits)
+
+    def ours() -> float:
+        return planner.limit(radio.ledger.hour("radio"), radio.now)
+
+    assert ours() == pytest.approx(360 - 72)
+    radio.send(36.0)
+    assert ours() == pytest.approx(360 - 72)
+    radio.limits = Limits("datagram", 231, duty=0.1, used=0.03)
+    assert ours() == pytest.approx(360 - 72)
+    radio.limits = Limits("datagram", 231, duty=0.1, used=0.0, reserve=0.1)
+    assert ours() == pytest.approx(324)
+
+
+def test_a_busy_channel_is_left_to_others(world: World) -> None:
+    radio = Radio(Limits("datagram", 231, duty=0.1, busy=0.3))
+
+    async def main() -> None:
+        planner = Planner(Books(radio.ledger, world.runtime), "radio", lambda: radio.limits)
+        assert await planner.next() is None
+        planner.queue.add(Job("a", 6.0, radio.now, 1e9))
+        plan = await planner.next()
+        assert isinstance(plan, Wait)
+        assert plan.ask
+        assert "the channel is used 30%" in plan.reason
+
+    run_virtual(main())
