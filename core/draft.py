@@ -49,6 +49,8 @@ class Draft:
         to: an origin (``~1a2b3c4d``), a known name or a link's address; None is everyone.
         lifetime: seconds; rounded up to what the wire has, 7 days at most.
         priority: higher goes first.
+        parity: the most frames of parity that go up front; None: as many as the link's loss asks
+            for.
     """
 
     kind: Kind
@@ -57,6 +59,7 @@ class Draft:
     to: str | None = None
     lifetime: float = LIFETIME
     priority: int = 0
+    parity: int | None = None
 
     @classmethod
     def text(cls, text: str, *, to: str | None = None, lifetime: float = LIFETIME) -> Draft:

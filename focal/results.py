@@ -1,6 +1,7 @@
 """What the functions of ``focal.app`` give: one frozen value for each kind of result.
 
-The law of this module: the field names are those of the JSON objects in docs/events.md.
+The law of this module: the field names are those of the JSON objects in docs/events.md; what an
+``Air`` has stands there among the fields of what it belongs to.
 """
 
 from __future__ import annotations
@@ -87,6 +88,45 @@ class Info:
 
 
 @dataclass(frozen=True, slots=True)
+class Air:
+    """What a burst means for the hour of a radio.
+
+    Args:
+        airtime: seconds that its frames hold the channel.
+        airtime_confirmed: with one confirmation, what it comes to if nothing is lost; None where
+            nothing comes back.
+        airtime_share: of the air that an hour allows; above 1 it can never go out.
+        per_hour: how many such messages an hour allows.
+        earliest: when it could begin, Unix seconds; None: never, it is longer than the limit.
+    """
+
+    airtime: float
+    airtime_confirmed: float | None
+    airtime_share: float
+    per_hour: int
+    earliest: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Saving:
+    """What would make a message fewer frames: one of the last three.
+
+    Args:
+        frames: how many it would be.
+        codec: at this quality.
+        seconds: if it were so much shorter.
+        bytes: if it had so many bytes less.
+        missing: the quality cannot be used here, its models are missing.
+    """
+
+    frames: int
+    codec: str | None = None
+    seconds: float | None = None
+    bytes: int | None = None
+    missing: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Price:
     """What a message would cost on a link, for ``focal send --dry-run``.
 
@@ -99,7 +139,9 @@ class Price:
         frames: packets of the first burst.
         air_bytes: the bytes of those packets.
         messages: how many messages it makes.
-        airtime: seconds that they hold the channel; None where that is free.
+        parity: how many of the frames are sent beyond what the message takes.
+        saves: what would make it fewer frames.
+        air: what that means for the hour; None where air costs nothing.
     """
 
     link: str
@@ -110,7 +152,108 @@ class Price:
     frames: int
     air_bytes: int
     messages: int = 1
-    airtime: float | None = None
+    parity: int = 0
+    saves: tuple[Saving, ...] = ()
+    air: Air | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What a message would cost on LoRa, for ``focal airtime``.
+
+    Args:
+        region: of the band plan.
+        preset: how the radios are set.
+        codec: the quality's name; None for a payload of so many bytes.
+        seconds: how long it sounds; None for a payload of so many bytes.
+        payload_bytes: codec header included.
+        message_bytes: head and check included.
+        frames: packets of the first burst; None where it is too long for one message.
+        parity: how many of them are sent beyond what the message takes.
+        air_bytes: bytes over the air, all that the mesh adds included.
+        saves: what would make it fewer frames.
+        missing: why this quality cannot be used here, and what to do.
+        air: what that means for the hour; None where ``frames`` is.
+    """
+
+    region: str
+    preset: str
+    codec: str | None
+    seconds: float | None
+    payload_bytes: int
+    message_bytes: int
+    frames: int | None
+    parity: int
+    air_bytes: int | None
+    saves: tuple[Saving, ...]
+    missing: str | None
+    air: Air | None
+
+
+@dataclass(frozen=True, slots=True)
+class Airtime:
+    """What one packet of Meshtastic's costs, for ``focal airtime --frame-bytes``.
+
+    Args:
+        region: of the band plan.
+        preset: how the radios are set.
+        bandwidth_khz: of the channel.
+        spreading_factor: 7 to 12.
+        coding_rate: the denominator of 4/5 to 4/8.
+        frame_bytes: of payload, on the port of private applications.
+        direct: encrypted for one node.
+        signed: by firmware that signs what is for everyone, where the signature fits.
+        air_bytes: over the air.
+        airtime_ms: that it holds the channel, sent once.
+        symbol_ms: of one symbol.
+        slot_ms: of a contention slot.
+        duty: share of the time that the region allows.
+        share: of the air that an hour allows.
+    """
+
+    region: str
+    preset: str
+    bandwidth_khz: float
+    spreading_factor: int
+    coding_rate: int
+    frame_bytes: int
+    direct: bool
+    signed: bool
+    air_bytes: int
+    airtime_ms: int
+    symbol_ms: float
+    slot_ms: int
+    duty: float
+    share: float
+
+
+@dataclass(frozen=True, slots=True)
+class Freed:
+    """Air that is free again: ``seconds`` of it from ``at`` on, Unix seconds."""
+
+    at: float
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What a radio has sent in the last hour, for ``focal airtime --ledger``.
+
+    Args:
+        radio: its key: node and sub-band.
+        seconds: of air, sent.
+        promised: seconds of air of bursts on their way that are not sent yet.
+        limit: seconds that an hour allows, as last reckoned; None where nobody asked since.
+        share: of the limit, sent and promised together.
+        frees: when that leaves the hour, what was sent within a minute together.
+    """
+
+    radio: str
+    seconds: float
+    promised: float
+    limit: float | None
+    share: float | None
+    frees: tuple[Freed, ...]
 
 
 @dataclass(frozen=True, slots=True)

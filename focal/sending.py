@@ -9,19 +9,22 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from .core.draft import Draft, messages_of, room
-from .core.draft import price as price_of
+from .airtime import ledger_of
+from .core.clocks import moment
+from .core.draft import Draft, messages_of, price_of, room
 from .core.errors import FocalError, SettingsError, TooLong
 from .core.events import Progress, State
 from .core.link import Limits, LinkContext
-from .core.message import Message, MessageId
+from .core.message import Kind, Message, MessageId
+from .cost import Budget, Note, air_of, fewer_bytes, other_qualities, shorter
+from .fit import Fit, Space, choose_to_fit, refused
 from .plugins.sources.microphone import MicrophoneSource
-from .results import Price
+from .results import Price, Saving
 from .serving import Lookout, make_node, real_time
 from .speech import MAX_PARTS, Recording, check_length, choose, encode, sound_in
 from .watch import Watch
@@ -29,6 +32,7 @@ from .watch import Watch
 if TYPE_CHECKING:
     from .app import App
     from .core.audio import Clip
+    from .core.codec import CodecSpec
     from .core.runtime import Runtime
     from .core.spool import Spool
     from .plugins.choice import Choice
@@ -55,6 +59,7 @@ class Order:
         raw: standard input has bare samples at this rate.
         to: an origin, a known name or a link's address; None is everyone.
         timeout: seconds to wait; None is the message's lifetime.
+        fit: what its burst may take at most; None: whatever it takes.
     """
 
     file: str | None = None
@@ -63,6 +68,7 @@ class Order:
     raw: int | None = None
     to: str | None = None
     timeout: float | None = None
+    fit: Fit | None = None
 
 
 async def send(
@@ -94,7 +100,10 @@ async def send(
         if wait != "queued":
             await stack.enter_async_context(node)
         journal = stack.enter_context(app.spool())
-        draft = await _draft(app, order, _limits(links, node.limits), runtime, say, chose)
+        limits = _limits(links, node.limits)
+        draft = await _draft(app, order, limits, runtime, say, chose)
+        if order.fit:
+            draft = _fitted(app, order.fit, limits, draft)
         mark = journal.outbox.last_event()
         ids = await node.send(draft)
         watch = Watch(ids, links, wait)
@@ -135,8 +144,12 @@ async def price(app: App, order: Order, chose: Callable[[Choice], None]) -> list
             for name, transport in links.items()
         }
         draft = await _draft(app, order, limits, runtime, lambda _: None, chose)
+        if order.fit:
+            draft = _fitted(app, order.fit, limits, draft)
         messages = _would_be(app, draft, origin)
-        return [_price(app, name, limits[name], draft, messages) for name in links]
+        ledger = stack.enter_context(ledger_of(app))
+        budgets = {name: Budget.kept(limits[name], ledger, moment()) for name in links}
+        return [_price(app, name, limits[name], draft, messages, budgets[name]) for name in links]
 
 
 def _limits(links: Iterable[str], known: Mapping[str, Limits]) -> dict[str, Limits]:
@@ -165,13 +178,54 @@ async def _draft(
             raise TooLong(f"a text has 1 to {most} bytes on these links: say it in several")
         return draft
     sound = await _capture(app, order, say)
-    choice = choose(app.plugins, app.settings.defaults.quality, sound.seconds, limits)
+    choice = _choose(app, order, limits, sound.seconds)
     spec = choice.spec
     check_length(spec, sound.seconds, most, MAX_PARTS)
     chose(choice)
     say(f"encoding {sound.seconds:.1f} s")
     speech = await runtime.run_blocking(lambda: encode(app.plugins, spec, sound, most, MAX_PARTS))
     return Draft.voice(speech, to=order.to, lifetime=lifetime)
+
+
+def _choose(app: App, order: Order, limits: Mapping[str, Limits], seconds: float) -> Choice:
+    """Choose a quality: as the settings say, and one that fits where it must. Raises TooLong."""
+    quality = app.settings.defaults.quality
+    if order.fit is None or quality != "auto":
+        return choose(app.plugins, quality, seconds, limits)
+    space = _space(app, order.fit, limits, Draft(Kind.VOICE, (b"",), to=order.to))
+    return choose_to_fit(space, app.plugins.codecs(), seconds)
+
+
+def _space(app: App, fit: Fit, limits: Mapping[str, Limits], draft: Draft) -> Space:
+    """Return where messages of a draft are to fit.
+
+    Raises:
+        SettingsError: airtime is to fit on a link that is not open here.
+    """
+    unknown = [name for name, limit in limits.items() if limit is UNKNOWN]
+    if fit.airtime and unknown:
+        raise SettingsError(
+            f"another process has the link {unknown[0]}, so what air costs on it is not known "
+            "here: say --fit in frames"
+        )
+    (message,) = _would_be(app, replace(draft, parts=(b"",)), origin=1)
+    return Space(fit, limits, len(message.to_bytes()), draft.to is None)
+
+
+def _fitted(app: App, fit: Fit, limits: Mapping[str, Limits], draft: Draft) -> Draft:
+    """Return a draft with as much parity as fits.
+
+    Raises:
+        TooLong: it does not fit even without; says how much would.
+    """
+    space, size = _space(app, fit, limits, draft), sum(map(len, draft.parts))
+    parity = space.parity(size) if len(draft.parts) == 1 else None
+    if parity is not None:
+        return replace(draft, parity=parity)
+    spec = app.plugins.codec_by_id(draft.codec) if draft.codec else None
+    if spec is not None:
+        raise refused(space, [spec], sum(map(spec.seconds, draft.parts)))
+    raise TooLong(f"a text of {size} bytes does not fit {fit}: say it in several")
 
 
 async def _capture(app: App, order: Order, say: Callable[[str], None]) -> Clip | Recording:
@@ -261,19 +315,44 @@ def _would_be(app: App, draft: Draft, origin: int) -> list[Message]:
     return messages_of(draft, ids, sent_at=time.time(), destination=destination, sender=name)
 
 
-def _price(app: App, name: str, limits: Limits, draft: Draft, messages: Sequence[Message]) -> Price:
+def _price(
+    app: App, name: str, limits: Limits, draft: Draft, messages: Sequence[Message], budget: Budget
+) -> Price:
     spec = app.plugins.codec_by_id(draft.codec) if draft.codec else None
-    sizes = [message.to_bytes() for message in messages]
-    costs = [price_of(data, limits, to_all=draft.to is None) for data in sizes]
-    times = [cost.airtime for cost in costs if cost.airtime is not None]
+    lengths = [len(message.to_bytes()) for message in messages]
+    to_all, seconds = draft.to is None, sum(map(spec.seconds, draft.parts)) if spec else 0.0
+    costs = [price_of(n, limits, to_all=to_all, parity=draft.parity) for n in lengths]
     return Price(
         link=name,
         codec=spec.name if spec else None,
-        seconds=round(sum(map(spec.seconds, draft.parts)), 3) if spec else 0.0,
+        seconds=round(seconds, 3),
         payload_bytes=sum(map(len, draft.parts)),
-        message_bytes=sum(map(len, sizes)),
+        message_bytes=sum(lengths),
         frames=sum(cost.frames for cost in costs),
         air_bytes=sum(cost.air_bytes for cost in costs),
         messages=len(messages),
-        airtime=sum(times) if times else None,
+        parity=sum(cost.parity for cost in costs),
+        saves=tuple(_savings(app, spec, seconds, limits, draft, lengths)),
+        air=air_of(costs, budget),
     )
+
+
+def _savings(
+    app: App,
+    spec: CodecSpec | None,
+    seconds: float,
+    limits: Limits,
+    draft: Draft,
+    lengths: Sequence[int],
+) -> Iterator[Saving]:
+    """Yield what would save a frame, where the message is a single one of frames."""
+    if len(lengths) != 1 or limits.kind != "datagram":
+        return
+    (payload,), (length,) = draft.parts, lengths
+    note = Note(limits, length - len(payload), draft.to is None, draft.parity)
+    if spec is None:
+        yield from fewer_bytes(note, len(payload))
+        return
+    frames = note.price(len(payload)).frames
+    yield from shorter(note, spec, seconds, len(payload))
+    yield from other_qualities(note, spec, app.plugins.codecs(), seconds, frames)

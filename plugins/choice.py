@@ -82,6 +82,11 @@ def explained(
     return Choice(spec, "; ".join(clauses))
 
 
+def best_first(codecs: Iterable[CodecSpec]) -> list[CodecSpec]:
+    """Return codecs, FocalCodec first, those with local ids last, of each kind the highest rate."""
+    return sorted(codecs, key=lambda spec: (_rank(spec), -spec.bits_per_second))
+
+
 # The rule -----------------------------------------------------------------------------------------
 
 
@@ -93,11 +98,9 @@ def _ruled(
     if not taken:
         return None
     first = min(map(_rank, taken))
-    best_first = sorted(
-        (spec for spec in taken if _rank(spec) == first), key=lambda spec: -spec.bits_per_second
-    )
-    fair = (spec for spec in best_first if all(_is_fair(link, spec, seconds) for link in links))
-    return next(fair, best_first[-1])
+    kind = best_first(spec for spec in taken if _rank(spec) == first)
+    fair = (spec for spec in kind if all(_is_fair(link, spec, seconds) for link in links))
+    return next(fair, kind[-1])
 
 
 def _takes(link: Limits, spec: CodecSpec) -> bool:

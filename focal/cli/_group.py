@@ -236,6 +236,7 @@ MODULES = {
     "encode": ".encode",
     "decode": ".decode",
     "info": ".info",
+    "airtime": ".airtime",
     "outbox": ".outbox",
     "inbox": ".inbox",
     "config": ".config",

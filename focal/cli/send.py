@@ -29,6 +29,10 @@ from ._shell import Shell
     "--timeout", type=Seconds(), metavar="S",
     help="Wait so long at most; default: the message's lifetime.",
 )  # fmt: skip
+@click.option(
+    "--fit", metavar="FIT",
+    help="Choose what fits 1frame, 2frames, or 3s-air (seconds of air).",
+)  # fmt: skip
 @click.option("--dry-run", is_flag=True, help="Say what it would cost; send nothing.")
 @click.pass_obj
 def command(
@@ -42,6 +46,7 @@ def command(
     raw: int | None,
     wait: str | None,
     timeout: float | None,
+    fit: str | None,
     dry_run: bool,
 ) -> None:
     """Send FILE (- is stdin), a recording or a text; it stays in the outbox until it got there."""
@@ -51,10 +56,11 @@ def command(
         raise click.UsageError("--text is empty: there is nothing to send")
     if to == "":
         raise click.UsageError("--to is empty: leave it out to send to everybody")
+    from ..fit import Fit
     from ..sending import Order, price, send
 
     app = shell.app(via=via, quality=quality, wait=wait)
-    order = Order(file, record, text, raw, to, timeout)
+    order = Order(file, record, text, raw, to, timeout, Fit.parse(fit) if fit else None)
     if dry_run:
         shell.show_all(shell.run(price(app, order, shell.explain)))
         return
