@@ -330,10 +330,16 @@ class DatagramCarrier(Carrier):
             self.talk.resume(splitter, now, destination=destination, to=to, first=leg.next_index)
             return
         k = splitter.cut.k
-        extra = self.talk.plan(k, destination) if limits.replies else blind_parity(k, BLIND_LOSS)
+        extra = self._parity(k, destination, leg.parity)
         self.talk.begin(splitter, now, destination=destination, to=to, extra=extra)
         self.hub.hooks.framed(Message.from_bytes(leg.message), splitter.frames(range(k + extra)))
         await self._spawn(self.hub.progress, leg.id, self.key, State.ON_AIR)
+
+    def _parity(self, k: int, destination: int | None, most: int | None) -> int:
+        """Return how many frames of parity go up front with a message cut in ``k``."""
+        replies = self._link.limits.replies
+        planned = self.talk.plan(k, destination) if replies else blind_parity(k, BLIND_LOSS)
+        return planned if most is None else min(planned, most)
 
     async def _send(self, out: Out) -> None:
         sending = self._sending.get(out.tag) if out.flight else None

@@ -209,8 +209,8 @@ def burst_airtime(length: int, limits: Limits, to: Address | None, extra: int) -
         TooLong: the link cannot carry it.
     """
     cut = cut_for(length, limits.mtu(to))
-    size = cut.size + (WHOLE_HEAD if cut.k == 1 else SYMBOL_HEAD)
-    return (cut.k + extra) * (limits.airtime(padded_size(size, limits, to), to) or 0.0)
+    size = padded_size(frame_size(length, cut), limits, to)
+    return (cut.k + extra) * (limits.airtime(size, to) or 0.0)
 
 
 def assumed_loss(limits: Limits) -> float:

@@ -21,11 +21,13 @@ class LegSpec:
         name: what the user calls it.
         to: whom on that link, in its own spelling; None is everyone, or whoever the message's
             destination is.
+        parity: the most frames of parity that go up front; None: as many as the loss asks for.
     """
 
     link: str
     name: str
     to: Address | None = None
+    parity: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,7 @@ class Leg:
         sent: some of it went out, now or before a retry.
         done: nothing more is to be done for it.
         wants_destination: its destination is not known yet, so it must not go out.
+        parity: the most frames of parity that go up front; None: as many as the loss asks for.
     """
 
     id: MessageId
@@ -69,6 +72,7 @@ class Leg:
     sent: bool
     done: bool
     wants_destination: bool
+    parity: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +87,7 @@ class Weight:
         queued_at: Unix seconds.
         expires_at: when its lifetime ends; infinity where it does not.
         begun: its burst went out before, and some of it may have arrived.
+        parity: the most frames of parity that go up front; None: as many as the loss asks for.
     """
 
     id: MessageId
@@ -92,3 +97,4 @@ class Weight:
     queued_at: float
     expires_at: float
     begun: bool
+    parity: int | None = None

@@ -288,7 +288,7 @@ class Node:
             destination=destination,
             sender=self._hub.name,
         )
-        legs = [LegSpec(key, name, address) for name, key in keys.items()]
+        legs = [LegSpec(key, name, address, draft.parity) for name, key in keys.items()]
         for message in messages:
             spool.outbox.put(
                 message.to_bytes(),

@@ -23,7 +23,7 @@ _WEEK = 7 * 86_400.0
 _CONFIRMED = {State.DELIVERED: 1, State.PLAYED: 2}
 _LEGS = """
 SELECT id, message, kind, link, name, address, state, attempts, next_index, queued_at,
-    expires_at, priority, reason, until, sent, done, wants_destination
+    expires_at, priority, reason, until, sent, done, wants_destination, parity
 FROM leg JOIN outbox USING (id)
 """
 
@@ -102,9 +102,9 @@ class Outbox:
                 self._put_again(number, message, {leg.link for leg in legs})
             for leg in legs:
                 self._db.run(
-                    "INSERT INTO leg (id, link, name, address, state)"
-                    " VALUES (?, ?, ?, ?, 'queued') ON CONFLICT (id, link) DO NOTHING",
-                    *(number, leg.link, leg.name, leg.to),
+                    "INSERT INTO leg (id, link, name, address, parity, state)"
+                    " VALUES (?, ?, ?, ?, ?, 'queued') ON CONFLICT (id, link) DO NOTHING",
+                    *(number, leg.link, leg.name, leg.to, leg.parity),
                 )
 
     def waiting(
@@ -134,13 +134,13 @@ class Outbox:
         """Return what the unfinished legs of a link (its key) weigh that may go out, any order."""
         rows = self._db.rows(
             "SELECT id, length(message), substr(message, 1, 64), priority, queued_at, expires_at,"
-            " sent AND next_index > 0 FROM leg JOIN outbox USING (id)"
+            " sent AND next_index > 0, parity FROM leg JOIN outbox USING (id)"
             " WHERE link = ? AND done = 0 AND wants_destination = 0",
             link,
         )
         return [
-            Weight(id_from(id), length, head, priority, queued_at, expires_at, bool(begun))
-            for id, length, head, priority, queued_at, expires_at, begun in rows
+            Weight(id_from(id), length, head, priority, queued_at, expires_at, bool(begun), parity)
+            for id, length, head, priority, queued_at, expires_at, begun, parity in rows
         ]
 
     def find(self, id: MessageId) -> list[Leg]:
@@ -399,7 +399,7 @@ def _number_in(message: bytes) -> int:
 
 def _leg(row: Row) -> Leg:
     number, message, kind, link, name, to, state, attempts, index, *rest = row
-    queued, expires, priority, reason, until, sent, done, wants = rest
+    queued, expires, priority, reason, until, sent, done, wants, parity = rest
     return Leg(
         id=id_from(number),
         message=message,
@@ -418,6 +418,7 @@ def _leg(row: Row) -> Leg:
         sent=bool(sent),
         done=bool(done),
         wants_destination=bool(wants),
+        parity=parity,
     )
 
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from .datagrams import DatagramCarrier
-from .draft import BLIND_LOSS, blind_parity, burst_airtime
+from .draft import burst_airtime
 from .errors import TooLong
 from .events import State
 from .framing.effects import Out
@@ -116,7 +116,7 @@ class RadioCarrier(DatagramCarrier):
         if weight.begun and limits.replies:
             return limits.airtime(CONTROL, to) or 0.0
         k = cut_for(weight.length, limits.mtu(to)).k
-        extra = self.talk.plan(k, destination) if limits.replies else blind_parity(k, BLIND_LOSS)
+        extra = self._parity(k, destination, weight.parity)
         return burst_airtime(weight.length, limits, to, extra)
 
     async def _go(self, plan: Begin) -> None:

@@ -51,6 +51,7 @@ CREATE TABLE leg (
     link TEXT NOT NULL,                  -- the link's canonical key
     name TEXT NOT NULL,                  -- what the user calls it
     address TEXT,                        -- whom on that link, in its own spelling
+    parity INTEGER,                      -- the most frames of it up front; NULL as many as planned
     state TEXT NOT NULL,
     attempts INTEGER NOT NULL DEFAULT 0,
     next_index INTEGER NOT NULL DEFAULT 0,
