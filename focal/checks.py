@@ -9,12 +9,13 @@ import re
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from .core.checkup import Checkup
 from .core.message import origin_text
 from .filesystem import Mount
 from .plugins.findings import Finding
-from .results import Plugin
+from .results import Plugin, Spent
 
 PYTHON = (3, 11)
 SPARE = 64 << 20  # bytes: four times what SQLite's log may take
@@ -142,6 +143,54 @@ class FocalCodec:
     tried: Sequence[Quality]
 
 
+@dataclass(frozen=True, slots=True)
+class Port:
+    """A serial port on USB.
+
+    Args:
+        device: its file.
+        description: what its driver says it is.
+        usable: whether we may read and write it.
+        group: whose members may; None where there is no such thing.
+        holder: the process that has it, ``meshtastic (4711)``; None: none that can be told.
+    """
+
+    device: str
+    description: str = ""
+    usable: bool = True
+    group: str | None = None
+    holder: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Station:
+    """A node of Meshtastic's that a configured link leads to.
+
+    Args:
+        link: the link's name.
+        trouble: why it cannot be used; None: it can.
+        elsewhere: whether another process of this home has it, so that it was not asked.
+        node: its address.
+        firmware: its version; empty: it did not say.
+        region: and preset, and the channel that the link uses.
+        duty: share of the time that it may send.
+        battery: 0 to 100; above: on external power; None: it did not say.
+        used: share of the last hour that it has sent; None: it did not say.
+    """
+
+    link: str
+    trouble: str | None = None
+    elsewhere: bool = False
+    node: str = ""
+    firmware: str = ""
+    region: str = ""
+    preset: str = ""
+    channel: str = ""
+    duty: float = 1.0
+    battery: int | None = None
+    used: float | None = None
+
+
 def python(version: Sequence[int], where: str) -> Finding:
     """Judge the interpreter; ``where`` is what it runs on."""
     said = ".".join(map(str, version[:3]))
@@ -249,6 +298,14 @@ def spool(path: str, found: Checkup | None) -> Finding:
     return Finding("spool", "good", f"version {found.version}, node {who}, {held}")
 
 
+def ledger(path: str, found: Sequence[Spent] | None) -> Finding:
+    """Judge the airtime ledger; None: there is none."""
+    if found is None:
+        return Finding("ledger", "absent", f"{path} is not there yet", "nothing to do")
+    said = [f"{one.radio} {one.seconds:.1f} s" for one in found]
+    return Finding("ledger", "good", f"air in the last hour: {', '.join(said) or 'none'}")
+
+
 def clock(found: Clock, spool: Checkup | None) -> Iterator[Finding]:
     """Judge the clock by itself and by what was written down before."""
     said = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(found.now))
@@ -306,6 +363,61 @@ def focalcodec(found: FocalCodec) -> Finding:
     lacking = () if any(one.can == "" for one in found.tried) else found.tried
     advice = next(filter(None, (one.why_not or one.why_silent for one in lacking)), "")
     return Finding("focalcodec", "good" if work else "absent", detail, advice)
+
+
+def radios(library: str | None, ports: Sequence[Port] | None) -> Iterator[Finding]:
+    """Judge what there is to reach a radio with.
+
+    Args:
+        library: meshtastic's version; None: it is not installed.
+        ports: the serial ports on USB; None: that cannot be told here.
+    """
+    install = "pip install 'focal-voice[lora]' if you want to send by LoRa"
+    if ports is None:
+        yield Finding("radios", "absent", "serial ports cannot be told without pyserial", install)
+    elif not ports:
+        detail = "no serial port on USB"
+        yield Finding("radios", "absent", detail, "plug one in, or name one: lora://HOST")
+    elif library is None:
+        there = ", ".join(port.device for port in ports)
+        yield Finding("radios", "absent", f"{there}; meshtastic is not installed", install)
+    else:
+        yield Finding("radios", "good", f"meshtastic {library}; {len(ports)} serial on USB")
+    for port in ports or ():
+        yield _port(port)
+
+
+def _port(port: Port) -> Finding:
+    name, detail = f"port {Path(port.device).name}", f"{port.device} {port.description}".strip()
+    if port.holder is not None:
+        free = "end that program before focal opens this port: a port has one user"
+        return Finding(name, "absent", f"{detail}: {port.holder} has it", free)
+    if not port.usable:
+        join = f"sudo usermod -aG {port.group} $USER, then log in again"
+        advice = join if port.group not in (None, "root") else "change the permissions of the port"
+        return Finding(name, "absent", f"{detail}: no permission", advice)
+    return Finding(name, "good", detail)
+
+
+def station(found: Station) -> Finding:
+    """Judge a node that was asked what it is."""
+    name = f"radio {found.link}"
+    if found.elsewhere:
+        return Finding(name, "good", "another process of this home uses it: it was not asked")
+    if found.trouble is not None:
+        return Finding(name, "bad", found.trouble, "correct the link, or see to the node")
+    said = [
+        f"{found.node}, firmware {found.firmware or 'unknown'}",
+        f"{found.preset} in {found.region}, channel {found.channel}",
+        f"duty cycle {100 * found.duty:g} %",
+        *([] if found.used is None else [f"{100 * found.used:.1f} % of the last hour sent"]),
+        *([] if found.battery is None else [_battery(found.battery)]),
+    ]
+    return Finding(name, "good", "; ".join(said))
+
+
+def _battery(level: int) -> str:
+    return f"battery {level} %" if level <= 100 else "external power"
 
 
 def plugins(tried: Iterable[Plugin]) -> Iterator[Finding]:

@@ -7,7 +7,6 @@ focal/checks.py. Whatever does not work is a finding, so that one fault does not
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import os
 import platform
 import shutil
@@ -16,20 +15,24 @@ import threading
 import time
 from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from urllib.parse import urlsplit
 
 from . import checks
+from .airtime import spent
 from .app import App
-from .checks import Clock, FocalCodec, Folder, Package, Quality
+from .checks import Clock, FocalCodec, Folder, Package, Quality, Station
 from .config import file, hidden
 from .core.checkup import check_up, keeps_log
+from .core.clocks import synchronised
 from .core.codec import CodecSpec
 from .core.errors import FocalError, SettingsError, SpoolError
+from .core.link import LinkContext, Transport
 from .core.tinyvoice import CODECS as TINYVOICE
 from .core.tinyvoice import read_packet
 from .filesystem import MOUNTS, Mount, mount_of
@@ -41,7 +44,10 @@ from .plugins.models import Models, Store
 from .plugins.models.catalogue import QUALITIES, SIZES
 from .plugins.models.store import SHELVES
 from .plugins.roster import Roster
+from .radios import ports
+from .serving import real_time
 from .settings import Settings
+from .transports.lora.link import LoraLink, address_of
 from .where import home_folder
 
 NAME = "focal-voice"
@@ -103,7 +109,11 @@ def look(patient: Patient) -> Iterator[Finding]:
     tried = inventory(patient.roster, models, patient.commands, patient.limit)
     good = {one.name: patient.roster.usable[one.name] for one in tried if one.state == "good"}
     plugins = Plugins(Roster(good), models=lambda: models)
-    yield from _links(App(settings, plugins, folder))
+    app = App(settings, plugins, folder)
+    yield from _links(app)
+    yield _ledger(app)
+    yield from checks.radios(_version("meshtastic"), ports())
+    yield from _stations(app, patient.patience)
     yield from _qualities(plugins.codecs(), models)
     yield from checks.plugins(tried)
     for one in tried:
@@ -173,6 +183,66 @@ def _links(app: App) -> Iterator[Finding]:
             yield Finding(f"link {name}", "bad", str(error), advice)
 
 
+def _ledger(app: App) -> Finding:
+    path = Home(app.folder).ledger_path
+    try:
+        return checks.ledger(str(path), spent(app) if os.path.exists(path) else None)
+    except SpoolError as error:
+        advice = "stop every focal, and move it away: an hour later nothing of it counts"
+        return Finding("ledger", "bad", str(error), advice)
+
+
+def _stations(app: App, patience: float) -> Iterator[Finding]:
+    """Ask the nodes that configured ``lora`` links lead to what they are."""
+    for name in app.settings.links:
+        with suppress(FocalError):  # how it is written was told before
+            if urlsplit(app.url(name)).scheme.startswith("lora"):
+                yield checks.station(_station(app, name, patience))
+
+
+def _station(app: App, name: str, patience: float) -> Station:
+    (transport,) = replace(app, settings=app.settings.with_flags(via=(name,))).links().values()
+    try:
+        with _free(app.folder, transport.key) as free:
+            if not free:
+                return Station(name, elsewhere=True)
+            return asyncio.run(_opened(name, transport, app.folder, patience))
+    except FocalError as error:
+        return Station(name, str(error))
+    except TimeoutError:
+        return Station(name, f"it did not answer within {patience:.0f} s")
+
+
+@contextmanager
+def _free(folder: Path, key: str) -> Generator[bool]:
+    """Own a link for the time of the context, if nobody does; where there is no home, nobody."""
+    if not folder.is_dir():
+        yield True
+        return
+    with Home(folder).lock(key) as free:
+        yield free
+
+
+async def _opened(name: str, transport: Transport, folder: Path, patience: float) -> Station:
+    with real_time() as runtime:
+        context = LinkContext(0, None, Home(folder).links, runtime)
+        async with asyncio.timeout(patience), transport.open(context) as link:
+            if not isinstance(link, LoraLink):
+                return Station(name, "a plugin stands before it, and tells nothing of its node")
+            info, channel = link.radio.info, link.channel
+            return Station(
+                name,
+                node=address_of(info.number),
+                firmware=info.firmware,
+                region=info.air.region.name,
+                preset=info.air.preset,
+                channel=f"{channel.index} {channel.name}".strip(),
+                duty=info.air.region.duty,
+                battery=info.battery,
+                used=info.used,
+            )
+
+
 def _home(folder: Path, clock: Callable[[], float]) -> Iterator[Finding]:
     yield from checks.home(_folder(folder))
     path, found = folder / "spool.db", None
@@ -181,7 +251,7 @@ def _home(folder: Path, clock: Callable[[], float]) -> Iterator[Finding]:
         yield checks.spool(str(path), found)
     except SpoolError as error:
         yield Finding("spool", "bad", str(error))
-    yield from checks.clock(Clock(clock(), _synchronised()), found)
+    yield from checks.clock(Clock(clock(), synchronised()), found)
 
 
 def _folder(path: Path) -> Folder:
@@ -225,29 +295,6 @@ def _locks(folder: Path) -> bool:
                 return one and not other
     except (OSError, SpoolError):
         return False
-
-
-class _Timex(ctypes.Structure):
-    """The start of Linux's ``struct timex``, see adjtimex(2)."""
-
-    _fields_ = [
-        ("modes", ctypes.c_uint),
-        ("numbers", ctypes.c_long * 4),
-        ("status", ctypes.c_int),
-        ("rest", ctypes.c_char * 512),
-    ]
-
-
-def _synchronised() -> bool | None:
-    """Ask the kernel whether a time server sets its clock; None where it does not tell."""
-    if sys.platform != "linux":
-        return None
-    unsynchronised = 5  # TIME_ERROR in sys/timex.h
-    try:
-        state: int = ctypes.CDLL(None).adjtimex(ctypes.byref(_Timex()))
-    except (OSError, AttributeError):  # no such function in this C library
-        return None
-    return None if state < 0 else state != unsynchronised
 
 
 def _qualities(codecs: Sequence[CodecSpec], models: Models) -> Iterator[Finding]:

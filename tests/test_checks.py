@@ -7,11 +7,11 @@ from dataclasses import replace
 import pytest
 
 from focal import checks
-from focal.checks import Clock, FocalCodec, Folder, Package, Quality
+from focal.checks import Clock, FocalCodec, Folder, Package, Port, Quality, Station
 from focal.core.checkup import Checkup
 from focal.filesystem import Mount
 from focal.plugins.findings import Finding
-from focal.results import Plugin
+from focal.results import Plugin, Spent
 
 NOW = 1_800_000_000.0
 SPOOL = Checkup(0x1A2B3C4D, 1, None, int(NOW) - 50, NOW - 40, 3, 12)
@@ -248,3 +248,59 @@ def test_a_bad_plugin_is_named_with_how_to_do_without_it() -> None:
     assert found[0].detail == "sink.a"
     assert found[1].detail == "it hangs"
     assert "FOCAL_PLUGINS_DISABLED=sink.b" in found[1].advice
+
+
+# Radios
+
+
+def test_a_machine_without_radios_lacks_them_and_nothing_is_bad() -> None:
+    assert states(list(checks.radios("2.7.11", []))) == {"radios": "absent"}
+    assert states(list(checks.radios(None, None))) == {"radios": "absent"}
+    (lacks, port) = checks.radios(None, [Port("/dev/ttyUSB0", "CP2102")])
+    assert (lacks.state, "'focal-voice[lora]'" in lacks.advice) == ("absent", True)
+    assert port == Finding("port ttyUSB0", "good", "/dev/ttyUSB0 CP2102")
+
+
+def test_a_port_that_cannot_be_opened_says_why() -> None:
+    mine, closed, taken = (
+        Port("/dev/ttyACM0"),
+        Port("/dev/ttyUSB0", usable=False, group="dialout"),
+        Port("/dev/ttyUSB1", usable=False, holder="meshtastic (4711)"),
+    )
+    found = list(checks.radios("2.7.11", [mine, closed, taken]))
+    assert states(found) == {
+        "radios": "good",
+        "port ttyACM0": "good",
+        "port ttyUSB0": "absent",
+        "port ttyUSB1": "absent",
+    }
+    assert found[2].advice == "sudo usermod -aG dialout $USER, then log in again"
+    assert "meshtastic (4711) has it" in found[3].detail
+
+
+def test_a_node_tells_what_it_is() -> None:
+    node = Station(
+        "hill", node="!1a2b3c4d", firmware="2.7.15", region="EU_868", preset="LONG_FAST",
+        channel="1 talk", duty=0.1, battery=87, used=0.015,
+    )  # fmt: skip
+    found = checks.station(node)
+    assert (found.name, found.state) == ("radio hill", "good")
+    assert found.detail == (
+        "!1a2b3c4d, firmware 2.7.15; LONG_FAST in EU_868, channel 1 talk; duty cycle 10 %; "
+        "1.5 % of the last hour sent; battery 87 %"
+    )
+    assert "external power" in checks.station(replace(node, battery=101)).detail
+    assert checks.station(replace(node, battery=None, used=None)).detail.endswith("10 %")
+
+
+def test_a_node_that_cannot_be_asked_is_bad_unless_one_of_us_has_it() -> None:
+    assert checks.station(Station("hill", elsewhere=True)).state == "good"
+    lost = checks.station(Station("hill", "no node answers at 192.0.2.1"))
+    assert (lost.state, lost.detail) == ("bad", "no node answers at 192.0.2.1")
+
+
+def test_a_ledger_tells_what_was_sent() -> None:
+    assert checks.ledger("ledger.db", None).state == "absent"
+    assert checks.ledger("ledger.db", []).detail == "air in the last hour: none"
+    spent = Spent("hill", 12.34, 0.0, 360.0, 0.034, ())
+    assert checks.ledger("ledger.db", [spent]).detail == "air in the last hour: hill 12.3 s"

@@ -71,6 +71,7 @@ HOMES = {
     "pytest": ("focal/testing/",),
     "pycodec2": ("plugins/codecs/codec2.py",),
     "rich": ("focal/cli/",),
+    "serial": ("focal/radios.py", "transports/lora/"),
     "sounddevice": ("plugins/sources/microphone.py", "sinks/speaker.py"),
     "soundfile": ("plugins/sources/files.py",),
     "soxr": ("plugins/sources/resample.py",),
