@@ -6,9 +6,9 @@ payload and back to sound: resampling, filling up, packing; unpacking, the inver
 is what the codec takes less what its sessions take, and three times what ``Sessions`` adds to a
 call, which is measured on a small model where it does not drown in the noise.
 
-Ratios are of processor time, "real time" is by the clock. Peaks of memory are Linux's, in MB of 1000
-kB, of processes of their own, and the highest of three runs: with one and the same file onnxruntime
-has one of two peaks, 50 MB apart.
+Ratios are of processor time, "real time" is by the clock. Peaks of memory are Linux's, in MB of
+1000 kB, of processes of their own, and the highest of three runs: with one and the same file
+onnxruntime has one of two peaks, 50 MB apart.
 """
 
 from __future__ import annotations
@@ -68,9 +68,9 @@ def bench() -> Figures:
         for quality in (there := list(qualities(found))):
             figures |= _named(quality, speeds(found, quality, added))
             if STATUS.exists():
-                figures |= _named(quality, peaks(found, quality))
+                figures |= _named(quality, receivers(found, quality))
         if STATUS.exists() and there:
-            figures |= _named(there[0], long_recordings(found, there[0]))
+            figures |= _named(there[0], senders(found, there[0]))
         return figures
 
 
@@ -112,7 +112,10 @@ def speeds(models: Models, quality: Quality, added: float) -> Figures:
         clip = resample(recorded, codec.rate)
         audio, payload = _padded(clip, quality), codec.encode(clip)
         tokens = compressor.run(encoder.run(audio)["features"])["tokens"]
-        ours = {"encode": partial(codec.encode, clip), "decode": partial(codec.decode, payload)}
+        ours: dict[str, Callable[[], object]] = {
+            "encode": partial(codec.encode, clip),
+            "decode": partial(codec.decode, payload),
+        }
         took = medians(
             TURNS,
             PROCESSOR,
@@ -120,7 +123,7 @@ def speeds(models: Models, quality: Quality, added: float) -> Figures:
             bare_decode=partial(decoder.run, tokens),
             **ours,
         )
-        waited = medians(TURNS, **ours)
+        waited = medians(TURNS, WALL, **ours)
         outside = median(_outside(codec, sessions, recorded) for _ in range(TURNS))
     return {
         "encode / bare": took["encode"] / took["bare_encode"],
@@ -177,33 +180,36 @@ def overhead() -> float:
 # Memory ----------------------------------------------------------------------------------------
 
 
-def peaks(models: Models, quality: Quality) -> Figures:
-    """Return the peaks of programs that encode a clip of 5.76 s, and of programs that receive."""
+def receivers(models: Models, quality: Quality) -> Figures:
+    """Return the peaks of programs that receive a message, and of the decoder that it needs."""
     with TemporaryDirectory() as name:
         folder = Path(name)
-        clip = speech(SECONDS, 16_000)
-        both = quality.encoder, quality.compressor
-        bare_encode = highest(bare, folder, _padded(clip, quality), *both)
-        encode = highest(encoding, models, quality, folder, clip)
         bare_decode = highest(bare, folder, _tokens(quality, FRAMES), quality.decoder)
         decode = highest(receiving, models, quality, folder, [FRAMES])
         bare_long = highest(bare, folder, _tokens(quality, SEGMENT), quality.decoder)
         long = highest(receiving, models, quality, folder, [SEGMENT] * 3)
     return {
-        "bare encoder and compressor, peak MB": bare_encode,
-        "focal encode - bare, peak MB": encode - bare_encode,
         "bare decoder, peak MB": bare_decode,
         "focal listen - bare decoder, peak MB": decode - bare_decode,
         "the same with a minute in segments of 20 s, peak MB": long - bare_long,
     }
 
 
-def long_recordings(models: Models, quality: Quality) -> Figures:
-    """Return the peaks of programs that encode one minute and five."""
+def senders(models: Models, quality: Quality) -> Figures:
+    """Return the peaks of programs that encode: a clip of 5.76 s, one minute and five."""
     with TemporaryDirectory() as name:
-        one = highest(encoding, models, quality, Path(name), speech(60, 16_000))
-        five = encoding(models, quality, Path(name), speech(300, 16_000))
-    return {"focal encode, 1 minute, peak MB": one, "focal encode, 5 minutes, peak MB": five}
+        folder, clip = Path(name), speech(SECONDS, 16_000)
+        both = quality.encoder, quality.compressor
+        reference = highest(bare, folder, _padded(clip, quality), *both)
+        short = highest(encoding, models, quality, folder, clip)
+        one = highest(encoding, models, quality, folder, speech(60, 16_000))
+        five = encoding(models, quality, folder, speech(300, 16_000))
+    return {
+        "bare encoder and compressor, peak MB": reference,
+        "focal encode, peak MB": short,
+        "focal encode, 1 minute, peak MB": one,
+        "focal encode, 5 minutes, peak MB": five,
+    }
 
 
 def highest(run: Callable[P, float], *args: P.args, **kwargs: P.kwargs) -> float:

@@ -124,7 +124,8 @@ def _read(source: Path) -> ModelProto:
         raise ModelError(f"{source} is no ONNX file: it has more than 2 GB")
     _sound(source, f"{source} is no sound ONNX file")
     with telling(f"{source} cannot be read"):
-        return onnx.ModelProto.FromString(source.read_bytes())
+        model: ModelProto = onnx.ModelProto.FromString(source.read_bytes())
+    return model
 
 
 def _sound(path: Path, trouble: str) -> None:

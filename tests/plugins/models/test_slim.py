@@ -166,7 +166,8 @@ def run(path: Path, audio: NDArray[np.float32]) -> NDArray[np.float32]:
     options = library.SessionOptions()
     options.log_severity_level = 4
     session = library.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    return session.run(["features"], {"audio": audio})[0]
+    (found,) = session.run(["features"], {"audio": audio})
+    return np.asarray(found, np.float32)
 
 
 def features(path: Path, frames: int) -> NDArray[np.float32]:
