@@ -38,7 +38,7 @@ class Budget:
         hour: what it has sent.
         now: what the clocks say.
         whole: seconds of air that an hour without other traffic allows.
-        left: seconds that this hour allows us, what others send by this radio taken off.
+        left: seconds that this hour allows us, reserve and what others send by it taken off.
     """
 
     hour: Hour
@@ -49,9 +49,10 @@ class Budget:
     @classmethod
     def of(cls, limits: Limits, hour: Hour, now: Moment) -> Budget:
         """Return the hour of a link's radio: what it counts beyond what we sent is others'."""
-        whole = HOUR * limits.duty * (1 - limits.reserve)
+        whole = HOUR * limits.duty
         others = (limits.used or 0.0) * HOUR - hour.used(now.awake, COUNTED)
-        return cls(hour, now, whole, max(0.0, whole - max(0.0, others)))
+        left = whole * (1 - limits.reserve) - max(0.0, others)
+        return cls(hour, now, whole, max(0.0, left))
 
     @classmethod
     def kept(cls, limits: Limits, ledger: Ledger | None, now: Moment) -> Budget:
@@ -66,7 +67,7 @@ class Budget:
         return Air(
             airtime=airtime,
             airtime_confirmed=confirmed,
-            airtime_share=airtime / self.whole if self.whole else math.inf,
+            airtime_share=airtime / self.whole,
             per_hour=int(self.whole / airtime + 1e-9),
             earliest=None if at is None else self.now.unix + at - self.now.awake,
         )

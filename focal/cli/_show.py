@@ -6,7 +6,6 @@ The law of this module: docs/events.md lists what is made here, key by key. An o
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any, TypeAlias
@@ -16,12 +15,10 @@ import click
 from ..config import Config, Setting, toml
 from ..core.events import Progress, Received
 from ..core.message import Kind, origin_text
-from ..fit import in_frames
 from ..plugins.findings import Finding
 from ..plugins.models.disk import mega
 from ..plugins.report import Added
 from ..results import (
-    Air,
     Airtime,
     Cost,
     Decoded,
@@ -36,10 +33,10 @@ from ..results import (
     Price,
     Quality,
     Removed,
-    Saving,
     Spent,
     Weights,
 )
+from ._air import clock, cost_line, packet_rows, price_rows, spent_lines
 
 OfMessage: TypeAlias = Progress | Received | Decoded | Encoded | Held | Info | Outgoing
 OfModels: TypeAlias = Model | Optimized | Quality | Removed | Weights
@@ -99,18 +96,18 @@ def as_text(result: Result) -> str:
             guess = " (a guess: --quality overrides it)" if d.guessed else ""
             return f"{d.out}: {d.seconds:.2f} s of {d.codec}{guess}"
         case Held() as h:
-            return " ".join([str(h.id), _clock(h.at), h.origin, *_held(h)])
+            return " ".join([str(h.id), clock(h.at), h.origin, *_held(h)])
         case Outgoing() as o:
             why = f" ({o.reason})" if o.reason else ""
-            return f"{o.id} {_clock(o.at)} {o.kind} {o.message_bytes} B {o.state} on {o.link}{why}"
+            return f"{o.id} {clock(o.at)} {o.kind} {o.message_bytes} B {o.state} on {o.link}{why}"
         case Demo() as d:
             return table(_demo(d))
         case Price() as p:
-            return table(_price(p))
+            return table(price_rows(p))
         case Cost() as c:
-            return _cost(c)
+            return cost_line(c)
         case Spent() as s:
-            return _spent(s)
+            return spent_lines(s)
         case Config(path):
             return path
         case Setting() as s:
@@ -126,7 +123,7 @@ def as_text(result: Result) -> str:
         case Model() as m:
             return _model(m)
         case Airtime() as a:
-            return table(_packet(a))
+            return table(packet_rows(a))
         case Removed() as r:
             return f"removed {r.file} ({r.shelf}), {mega(r.bytes)}"
         case Optimized() as o:
@@ -140,111 +137,6 @@ def table(rows: Object) -> str:
     known = [(name.replace("_", " "), value) for name, value in rows.items() if value is not None]
     wide = max(len(name) for name, _ in known[1:])
     return "\n".join(f"{name:{wide}}  {_plain(value)}" for name, value in known[1:])
-
-
-def _price(price: Price) -> Object:
-    """Return what a person wants to know before it goes out."""
-    air, speech = price.air, f"{price.seconds:.2f} s of {price.codec}" if price.codec else None
-    rows: Object = {
-        "event": "price",
-        "link": price.link,
-        "speech": speech,
-        "payload": f"{price.payload_bytes} bytes",
-        "message": _messages(price),
-        "frames": f"{price.frames}{_parity(price.parity)}, {price.air_bytes} bytes",
-    }
-    if air is not None:
-        rows["airtime"] = f"{air.airtime:.2f} s{_confirmed(air)}"
-        rows["share"] = f"{_percent(air.airtime_share)} of an hour's air: {air.per_hour} an hour"
-        rows["earliest"] = when(air.earliest)
-    return {**rows, "fewer frames": "; ".join(map(saving, price.saves)) or None}
-
-
-def _messages(price: Price) -> str:
-    size = f"{price.message_bytes} bytes"
-    return f"{size} in {price.messages} messages" if price.messages > 1 else size
-
-
-def _parity(count: int) -> str:
-    return f" ({count} of them against loss)" if count else ""
-
-
-def _confirmed(air: Air) -> str:
-    known = air.airtime_confirmed
-    return "" if known is None else f", {known:.2f} s with the confirmation"
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.2g} %" if share < 0.1 else f"{100 * share:.0f} %"
-
-
-def _packet(packet: Airtime) -> Object:
-    modem = f"{packet.bandwidth_khz:g} kHz, SF{packet.spreading_factor}, 4/{packet.coding_rate}"
-    how = "encrypted for one node" if packet.direct else "on a channel"
-    return {
-        "event": "airtime",
-        "radio": f"{packet.preset} in {packet.region}: {modem}",
-        "payload": f"{packet.frame_bytes} bytes, {how}{', signed' if packet.signed else ''}",
-        "over the air": f"{packet.air_bytes} bytes",
-        "airtime": f"{packet.airtime_ms} ms",
-        "symbol": f"{packet.symbol_ms:g} ms",
-        "slot": f"{packet.slot_ms} ms",
-        "duty": f"{100 * packet.duty:g} %",
-        "share": f"{_percent(packet.share)} of an hour's air",
-    }
-
-
-def _cost(cost: Cost) -> str:
-    """Return a line: a quality, what it makes, what that costs, and what would be cheaper."""
-    return " ".join(filter(None, [f"{cost.codec or 'payload':10}", *_costs(cost)]))
-
-
-def _costs(cost: Cost) -> Iterator[str]:
-    air = cost.air
-    yield f"{cost.payload_bytes:5} B, as a message {cost.message_bytes} B:"
-    if air is None or cost.frames is None:
-        yield "too long for one message"
-        return
-    parity = _parity(cost.parity)
-    yield f"{in_frames(cost.frames)}{parity}, {cost.air_bytes} B on air in {air.airtime:.2f} s"
-    yield f"({_percent(air.airtime_share)} of an hour's air, {air.per_hour} an hour),"
-    yield f"earliest {when(air.earliest)}"
-    if cost.saves:
-        yield f"[{'; '.join(map(saving, cost.saves))}]"
-    if cost.missing:
-        yield f"({cost.missing})"
-
-
-def saving(one: Saving) -> str:
-    """Return what would make a message fewer frames, in a few words."""
-    frames = in_frames(one.frames)
-    if one.seconds is not None:
-        return f"{one.seconds:.1f} s shorter: {frames}"
-    if one.bytes is not None:
-        return f"{one.bytes} bytes less: {frames}"
-    return f"{one.codec}{' (not here yet)' if one.missing else ''}: {frames}"
-
-
-def when(at: float | None) -> str:
-    """Return when something can begin, in local time; ``None``: never."""
-    if at is None:
-        return "never: it is longer than an hour's limit"
-    return "now" if at <= time.time() + 1 else _clock(at)
-
-
-def _spent(spent: Spent) -> str:
-    """Return a line on a radio's hour, and when the next of its air is free again."""
-    of = f" of {spent.limit:.1f} s" if spent.limit is not None else ""
-    share = f" ({_percent(spent.share)})" if spent.share is not None else ""
-    kept = f", {spent.promised:.1f} s promised" if spent.promised else ""
-    line = f"{spent.radio}: {spent.seconds:.1f} s{of} sent in the last hour{share}{kept}"
-    free = [f"{one.seconds:.1f} s at {_clock(one.at)}" for one in spent.frees[:NEXT]]
-    more = f" and {len(spent.frees) - NEXT} times more" if len(spent.frees) > NEXT else ""
-    return f"{line}\n    free again: {', '.join(free)}{more}" if free else line
-
-
-NEXT = 5
-"""How many of the next moments at which air becomes free are told."""
 
 
 def _setting(setting: Setting) -> str:
@@ -391,13 +283,13 @@ def _progress_line(event: Progress) -> str:
     where = f" on {event.link}" if event.link else ""
     by = f" by {origin_text(event.by)}" if event.by is not None else ""
     why = f": {event.reason}" if event.reason else ""
-    return f"{_clock(event.at)} {event.id} {event.state}{by}{where}{why}"
+    return f"{clock(event.at)} {event.id} {event.state}{by}{where}{why}"
 
 
 def _received_line(event: Received) -> str:
     message = event.message
     name = f" ({message.sender})" if message.sender else ""
-    start = f"{_clock(event.at)} {origin_text(message.id.origin)}{name} on {event.link}:"
+    start = f"{clock(event.at)} {origin_text(message.id.origin)}{name} on {event.link}:"
     what = f"{event.seconds:.1f} s of {event.quality}" if event.quality else ""
     if message.kind is Kind.TEXT:
         what = message.payload.decode(errors="replace")
@@ -421,10 +313,6 @@ def _held(row: Held) -> Iterator[str]:
         yield f"[{', '.join(row.turns)}]"
     if row.problem:
         yield f"({row.problem})"
-
-
-def _clock(at: float) -> str:
-    return time.strftime("%H:%M:%S", time.localtime(at))
 
 
 def _plain(value: object) -> str:
