@@ -9,7 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from ..results import Cost
-from ._show import saving, when
+from ._air import saving, when
 
 COLUMNS = ("quality", "payload", "frames", "airtime", "of an hour", "an hour", "earliest", "fewer")
 
