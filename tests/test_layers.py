@@ -56,6 +56,8 @@ HOMES = {
     "click": ("focal/cli/",),
     "msgpack": ("core/envelope.py", "core/spool.py"),
     "huggingface_hub": ("plugins/models/hub.py",),
+    "google": ("transports/lora/mesh.py", "focal/lab/"),
+    "meshtastic": ("transports/lora/mesh.py", "focal/lab/"),
     "numpy": (
         "core/",
         "plugins/codecs/",

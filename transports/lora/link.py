@@ -459,7 +459,10 @@ def _keep(table: OrderedDict[int, Any], key: int, value: Any, limit: int) -> Non
 
 
 def _name(code: int) -> str:
-    return Trouble(code).name if code in Trouble else f"error {code}"
+    try:
+        return Trouble(code).name
+    except ValueError:  # a newer firmware's
+        return f"error {code}"
 
 
 _NO_KEY = (Trouble.PKI_FAILED, Trouble.PKI_UNKNOWN_PUBKEY, Trouble.PKI_SEND_FAIL_PUBLIC_KEY)
