@@ -209,6 +209,23 @@ class Gone:
 
 
 @dataclass(frozen=True, slots=True)
+class Missed:
+    """A node in hearing did not get a packet.
+
+    Args:
+        at: when its transmission ended.
+        node: who did not hear it.
+        packet: what.
+        collided: another one overlapped it there, or the node spoke itself; else the path lost it.
+    """
+
+    at: float
+    node: int
+    packet: MeshPacket
+    collided: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Refused:
     """A node throws a packet away that it had taken, for one of a higher priority."""
 
@@ -235,7 +252,7 @@ class Unacknowledged:
     packet: MeshPacket
 
 
-Happening: TypeAlias = Delivered | Gone | Refused | Relayed | Unacknowledged
+Happening: TypeAlias = Delivered | Gone | Missed | Refused | Relayed | Unacknowledged
 
 
 @dataclass(slots=True)
@@ -507,8 +524,10 @@ class Channel:
         self._expect(node, one.packet, now)
         for hearer, hearing in one.hearers.items():
             hearer.heard.add(now, seconds)
-            lost = hearing.loss.lost(now, self._random)
-            if not lost and hearer not in one.spoiled:
+            lost, collided = hearing.loss.lost(now, self._random), hearer in one.spoiled
+            if lost or collided:
+                self._happened.append(Missed(now, hearer.station.number, one.packet, collided))
+            else:
                 self._hear(hearer, one.packet, hearing.snr_db, now)
         self._contend(node, now)
 
