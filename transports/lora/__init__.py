@@ -12,6 +12,7 @@ from ...plugins import hookimpl
 
 @hookimpl
 def focal_transports() -> list[TransportSpec]:
+    from .sim import SPEC
     from .transport import SPECS
 
-    return [*SPECS]
+    return [*SPECS, SPEC]
