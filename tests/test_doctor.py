@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
+from contextlib import closing
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 
 import pytest
 
+from focal.core.clocks import moment
+from focal.core.ledger import Ledger, Promise
 from focal.doctor import Patient, examine, look, needed
 from focal.home import Home
 from focal.plugins.findings import Finding
 from focal.plugins.roster import found
+from focal.testing import free_ports
 from tests.test_packaging import project
 
 NOW = 1_800_000_000.0
@@ -167,3 +171,42 @@ def test_what_focal_needs_is_what_its_project_says() -> None:
 @pytest.mark.parametrize("name", ["sounddevice"])
 def test_an_extra_is_told_with_its_packages(name: str) -> None:
     assert {package.extra for package in needed() if package.name == name} >= {"mic"}
+
+
+def test_the_node_behind_a_configured_link_is_asked_what_it_is(tmp_path: Path) -> None:
+    url = "lora+sim://hill?region=EU_868&preset=SHORT_FAST"
+    (tmp_path / "focal.toml").write_text(f"links.hill.url = '{url}'\nlinks.far.url = 'udp://h:1'")
+    told = examined(tmp_path)
+    assert told["radio hill"].state == "good"
+    assert "SHORT_FAST in EU_868, channel 0" in told["radio hill"].detail
+    assert "duty cycle 10 %" in told["radio hill"].detail
+    assert "radio far" not in told
+
+
+def test_a_node_that_another_process_of_the_home_uses_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "focal.toml").write_text("links.hill.url = 'lora+sim://hill'")
+    with Home.open(tmp_path).lock("lora+sim:hill") as ours:
+        assert ours
+        found = examined(tmp_path)["radio hill"]
+    assert (found.state, "it was not asked" in found.detail) == ("good", True)
+
+
+def test_a_node_that_cannot_be_reached_is_bad_and_a_typo_is_told_once(tmp_path: Path) -> None:
+    port = free_ports(1)[0]
+    text = f"links.gone.url = 'lora://127.0.0.1:{port}'\nlinks.typo.url = 'lora+sim://x?presett=A'"
+    (tmp_path / "focal.toml").write_text(text)
+    told = examined(tmp_path)
+    assert (told["link gone"].state, told["radio gone"].state) == ("good", "bad")
+    assert told["link typo"].state == "bad" and "radio typo" not in told
+
+
+def test_what_the_radios_sent_is_told(tmp_path: Path) -> None:
+    assert examined(tmp_path)["ledger"].state == "absent"
+    with closing(Ledger.open(Home.open(tmp_path).ledger_path, moment)) as ledger:
+        promise = ledger.promise("hill", 2.5, 360.0)
+        assert isinstance(promise, Promise)
+        ledger.spend(promise, 2.5)
+        ledger.release(promise)
+    assert examined(tmp_path)["ledger"].detail == "air in the last hour: hill 2.5 s"
+    (tmp_path / "ledger.db").write_text("x" * 5000)
+    assert examined(tmp_path)["ledger"].state == "bad"
