@@ -17,9 +17,9 @@ from .core.errors import PacketTooBig, SettingsError, TooLong
 from .core.hour import HOUR, Hour, Sent
 from .core.ledger import Ledger
 from .core.link import Address, Limits
-from .core.message import Kind, Message, MessageId
+from .core.message import Kind
 from .cost import Budget, Note, air_of, fewer_bytes, other_qualities, shorter
-from .fit import Fit, Space, payload_size, refused
+from .fit import Fit, Space, message_head, payload_size, refused
 from .home import Home
 from .results import Airtime, Cost, Freed, Saving, Spent
 from .speech import sound_in
@@ -256,9 +256,7 @@ def _cost(
 def _head(app: App, question: Question) -> int:
     """Return the bytes that a message of ours has beside its payload."""
     destination = None if question.to_all else 1
-    sender = app.settings.defaults.name
-    message = Message(MessageId(1, 1), Kind.VOICE, b"", 1, destination=destination, sender=sender)
-    return len(message.to_bytes())
+    return message_head(Kind.VOICE, destination, app.settings.defaults.name)
 
 
 # What was spent -----------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from .core.draft import Price, planned_parity, price_of
 from .core.errors import SettingsError, TooLong
 from .core.framing.split import cut_for
+from .core.message import Kind, Message, MessageId
 from .plugins.choice import Choice, best_first
 
 if TYPE_CHECKING:
@@ -95,6 +96,13 @@ def payload_size(spec: CodecSpec, seconds: float) -> int:
     more = math.ceil(seconds / SHORTEST_PIECE) - 1 if seconds > PIECE else 0
     mark = _MARK if spec.wire_id in _LOCAL else 0
     return mark + _LAST_SEGMENT + more * (_SEGMENT + 1) + size
+
+
+def message_head(kind: Kind, destination: int | None, sender: str | None) -> int:
+    """Return the bytes that a message has beside its payload."""
+    codec = 1 if kind is Kind.VOICE else 0
+    empty = Message(MessageId(1, 1), kind, b"", codec, destination=destination, sender=sender)
+    return len(empty.to_bytes())
 
 
 def longest(spec: CodecSpec, fits: Callable[[int], bool], most: float) -> float:

@@ -20,6 +20,7 @@ from .core.link import Limits
 from .core.message import MAX_MESSAGE, MAX_PAYLOAD, Kind, Message, lifetime_for, origin_text
 from .core.packets import Opened, open_packet
 from .core.tinyvoice import BITS, CODECS, MAX_PACKET, packet_of, seconds_of
+from .fit import Fit, Space, choose_to_fit, message_head, payload_size, refused
 from .results import Decoded, Encoded, Info
 from .settings import nearest
 from .sinks._disk import write_whole
@@ -37,12 +38,21 @@ MAX_FILE = 4 * MAX_MESSAGE
 TINYVOICE = Limits("message", MAX_PACKET, codecs=frozenset(CODECS))
 """What can be said to who speaks TinyVoice."""
 
+ORDINARY = Limits("datagram", MAX_DATAGRAM)
+"""A link on which a message is cut as on every one whose packets are not smaller than a symbol."""
+
 TINYVOICE_ROOM = (MAX_PACKET - 1) // 2 * BITS // 8
 """Bytes of a payload whose tokens, at two bytes each, fill the longest TinyVoice packet."""
 
 
 async def encode_file(
-    app: App, file: str, out: str, form: str, raw: int | None, chose: Callable[[Choice], None]
+    app: App,
+    file: str,
+    out: str,
+    form: str,
+    raw: int | None,
+    chose: Callable[[Choice], None],
+    fit: Fit | None = None,
 ) -> Encoded:
     """Encode a sound file into a packet file.
 
@@ -53,12 +63,15 @@ async def encode_file(
         form: ``focal`` or ``tinyvoice``.
         raw: standard input has bare samples at this rate.
         chose: is given the quality that it was encoded with.
+        fit: how many frames of a datagram link the message may make; None: any number.
 
     Raises:
         FocalError: no sound, no such quality, too long, or the file cannot be written.
     """
     sound = await sound_in(app.source(file, raw))
     choice = _choose_for(form, app, sound.seconds)
+    if fit is not None:
+        choice = _choose_to_fit(fit, app, sound.seconds, choice)
     room = TINYVOICE_ROOM if form == "tinyvoice" else MAX_PAYLOAD
     (speech,) = encode(app.plugins, choice.spec, sound, room, parts=1)
     message = Message(
@@ -221,6 +234,19 @@ def _choose_for(form: str, app: App, seconds: float) -> Choice:
     choice = choose(app.plugins, quality, seconds, {"TinyVoice": TINYVOICE})
     if choice.spec.wire_id not in CODECS:
         raise CodecError(f"TinyVoice has no form for {choice.spec.name}{_instead(app)}")
+    return choice
+
+
+def _choose_to_fit(fit: Fit, app: App, seconds: float, choice: Choice) -> Choice:
+    """Return the choice, or for ``auto`` the best that fits. Raises TooLong, SettingsError."""
+    if fit.frames is None:
+        raise SettingsError("a packet file has no airtime: --fit is here a number of frames")
+    head = message_head(Kind.VOICE, None, app.settings.defaults.name)
+    space = Space(fit, {"": ORDINARY}, head, to_all=False)
+    if app.settings.defaults.quality == "auto":
+        return choose_to_fit(space, app.plugins.codecs(), seconds)
+    if not space.holds(payload_size(choice.spec, seconds)):
+        raise refused(space, [choice.spec], seconds)
     return choice
 
 

@@ -22,7 +22,7 @@ from .core.events import Progress, State
 from .core.link import Limits, LinkContext
 from .core.message import Kind, Message, MessageId
 from .cost import Budget, Note, air_of, fewer_bytes, other_qualities, shorter
-from .fit import Fit, Space, choose_to_fit, refused
+from .fit import Fit, Space, choose_to_fit, message_head, refused
 from .plugins.sources.microphone import MicrophoneSource
 from .results import Price, Saving
 from .serving import Lookout, make_node, real_time
@@ -208,8 +208,8 @@ def _space(app: App, fit: Fit, limits: Mapping[str, Limits], draft: Draft) -> Sp
             f"another process has the link {unknown[0]}, so what air costs on it is not known "
             "here: say --fit in frames"
         )
-    (message,) = _would_be(app, replace(draft, parts=(b"",)), origin=1)
-    return Space(fit, limits, len(message.to_bytes()), draft.to is None)
+    head = message_head(draft.kind, 1 if draft.to else None, app.settings.defaults.name)
+    return Space(fit, limits, head, draft.to is None)
 
 
 def _fitted(app: App, fit: Fit, limits: Mapping[str, Limits], draft: Draft) -> Draft:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -191,11 +192,13 @@ RADIO = "meshtastic !1a2b3c4d 869.4-869.65"
 
 def spend(home: Path, bursts: Iterable[tuple[float, float]], *, limit: float = 360.0) -> None:
     """Have the radio send: each burst so many seconds ago, and so long."""
-    now = moment()
+    now, path = moment(), Home.open(home).ledger_path
+
+    def before(ago: float) -> Callable[[], Moment]:
+        return lambda: replace(now, awake=now.awake - ago, unix=now.unix - ago)
+
     for ago, seconds in bursts:
-        then = Moment(now.boot, now.awake - ago, now.unix - ago, now.trusted)
-        ledger = Ledger.open(Home.open(home).ledger_path, lambda then=then: then)
-        with closing(ledger):
+        with closing(Ledger.open(path, before(ago))) as ledger:
             promise = ledger.promise(RADIO, seconds, limit)
             assert isinstance(promise, Promise)
             assert ledger.spend(promise, seconds) is not None

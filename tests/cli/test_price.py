@@ -124,3 +124,15 @@ def test_what_was_made_to_fit_goes_out_so(focal: Focal, home: Path, five: Path) 
 def test_a_wrong_fit_is_wrong_usage(focal: Focal, home: Path, five: Path) -> None:
     done = focal("--home", home, "send", five, "--via", AIR, "--fit", "one")
     assert (done.code, "1frame, 2frames" in done.line) == (2, True)
+
+
+def test_a_packet_file_can_be_made_to_fit(focal: Focal, home: Path, tmp_path: Path) -> None:
+    two, packet = recording(tmp_path / "two.wav", seconds=1.9), tmp_path / "two.focal"
+    encode = ("--home", home, "--json", "encode", two, "-o", packet, "--fit")
+    (encoded,) = focal(*encode, "1frame").objects
+    assert (encoded["codec"], encoded["message_bytes"] <= 204) == ("c2-700c", True)
+    assert focal("info", packet, "--json").objects[0]["frames"] == 1
+    done = focal(*encode, "1frame", "--quality", "c2-1300")
+    assert (done.code, "at most 1.1 s at c2-1300 fit one frame" in done.line) == (1, True)
+    assert focal(*encode, "3s-air").code == 2
+    assert focal(*encode, "1frame", "--format", "tinyvoice").code == 2
