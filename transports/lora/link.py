@@ -253,7 +253,7 @@ class LoraLink:
             if answer is None or answer.code == 0:
                 return
             if answer.code != FULL or answer.free:
-                self._refused(packet.id, answer.code)
+                self._refused(packet.id, answer.code, _QUEUE.get(answer.code))
                 return
             # It is gone, and the node ignores an id that it has seen: the same again has another.
             del self._fates[packet.id]
@@ -329,10 +329,13 @@ class LoraLink:
         peer = address_of(packet.sender)
         self._inbox.put(Packet(packet.payload, peer, packet.snr_db))
 
-    def _refused(self, id: int, code: int) -> None:
-        """A packet did not go out: try another way, or say so."""
+    def _refused(self, id: int, code: int, reason: str | None = None) -> None:
+        """A packet did not go out: try another way, or say why."""
         fate = self._fates.pop(id, None)
         if fate is None:  # nothing of ours, or it was told already
+            return
+        if reason is not None:
+            self._reports.put(Refused(fate.ticket, reason))
             return
         if code in _NO_KEY and fate.packet.to != EVERYONE:
             self._trust.pop(fate.packet.to, None)
@@ -340,8 +343,7 @@ class LoraLink:
             if self._options.direct == "control":
                 self._spawn(self._on_channel(fate))
                 return
-        reason, retry_after = self._why(code)
-        self._reports.put(Refused(fate.ticket, reason, retry_after))
+        self._reports.put(Refused(fate.ticket, *self._why(code)))
 
     def _why(self, code: int) -> tuple[str, float | None]:
         if code == Trouble.DUTY_CYCLE_LIMIT:
@@ -349,8 +351,6 @@ class LoraLink:
             left = said_at + seconds - self._runtime.now()
             rest = left if left > 0 else REST
             return "the node has used up its duty cycle: it sends nothing more for now", rest
-        if code == Trouble.PKI_FAILED and not self.radio.info.transmits:
-            return "the node's transmitter is switched off (lora.tx_enabled)", None
         return _REASONS.get(code) or (f"the node refused it: {_name(code)}", None)
 
     async def _on_channel(self, fate: _Fate) -> None:
@@ -467,12 +467,18 @@ def _name(code: int) -> str:
 
 _NO_KEY = (Trouble.PKI_FAILED, Trouble.PKI_UNKNOWN_PUBKEY, Trouble.PKI_SEND_FAIL_PUBLIC_KEY)
 
+_QUEUE = {
+    33: "the node has no working radio: restart it",
+    34: "the node's transmitter is switched off (lora.tx_enabled)",
+}
+"""What a node answers when it is given a packet; of what it reports later, the numbers mean others.
+"""
+
 _REASONS: dict[int, tuple[str, float | None]] = {
     Trouble.NO_INTERFACE: ("the node has no working radio: restart it", None),
     Trouble.NO_CHANNEL: ("the node has no such channel any more: open the link again", None),
     Trouble.TOO_LARGE: ("the node says that it is too large to send", None),
     Trouble.RATE_LIMIT_EXCEEDED: ("the node wants fewer packets in so short a time", 5.0),
-    Trouble.NOT_AUTHORIZED: ("the node has no working radio: restart it", None),
     Trouble.PKI_FAILED: ("the node could not encrypt it for that node", LEARNING),
     Trouble.PKI_UNKNOWN_PUBKEY: (
         "that node does not know our key yet: node information is being exchanged",

@@ -27,13 +27,13 @@ import random
 import socket
 import threading
 from collections import OrderedDict, deque
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping
 from concurrent.futures import Future
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from queue import SimpleQueue
 from types import MappingProxyType
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar, cast
 
 from google.protobuf.message import DecodeError
 from meshtastic.protobuf import (  # pyright: ignore[reportMissingTypeStubs]
@@ -265,6 +265,8 @@ def air_of(lora: config_pb2.Config.LoRaConfig) -> Air:
         ValueError: a region, preset or modem that we know no numbers of.
     """
     region = _enum(config_pb2.Config.LoRaConfig.RegionCode, lora.region, "region")
+    if region == "UNSET":  # whatever else is set
+        return air("UNSET", "LONG_FAST")
     if lora.use_preset:
         preset = _enum(config_pb2.Config.LoRaConfig.ModemPreset, lora.modem_preset, "preset")
         return air(region, preset, lora.coding_rate or None)
@@ -291,6 +293,16 @@ def _enum(names: Any, number: int, what: str) -> str:
 # The library -------------------------------------------------------------------------------------
 
 
+@contextmanager
+def _chance_kept() -> Generator[None]:
+    """Put Python's global chance back as it was."""
+    state = random.getstate()
+    try:
+        yield
+    finally:
+        random.setstate(state)
+
+
 class _Tap:
     """What the interfaces here do otherwise than the library's; comes before one of those.
 
@@ -308,11 +320,8 @@ class _Tap:
         self._told = told
         self._gone = gone
         self._why: Exception | None = None
-        state = random.getstate()
-        try:
+        with _chance_kept():
             super().__init__(*args, **settings)
-        finally:
-            random.setstate(state)
 
     def shake_hands(self) -> None:
         """Open the port and wait until the node has told its configuration."""
@@ -343,12 +352,15 @@ class _Tap:
 
     def _readBytes(self, length: int) -> bytes | None:
         try:
-            data: bytes | None = super()._readBytes(length)  # type: ignore[misc]
-            return data
+            return cast("bytes | None", super()._readBytes(length))  # type: ignore[misc]
         except Exception as error:
             self._why = error
             self._wantExit = True
             return None
+
+    def _startConfig(self) -> None:
+        with _chance_kept():
+            super()._startConfig()  # type: ignore[misc]
 
     def _startHeartbeat(self) -> None:
         """Do nothing: the radio has a task for it."""
@@ -400,13 +412,19 @@ class _Worker:
 
     async def run(self, work: Callable[[], T]) -> T:
         """Call something there. Cancelled, it is called wholly or not at all."""
+        return await asyncio.wrap_future(self._add(work))
+
+    async def end(self, last: Callable[[], object], patience: float) -> bool:
+        """Have it end with a last call; False: it is not there yet, and will be in its own time."""
+        ended = asyncio.wrap_future(self._add(last))
+        self._jobs.put(None)
+        done, _ = await asyncio.wait({ended}, timeout=patience)
+        return bool(done)
+
+    def _add(self, work: Callable[[], T]) -> Future[T]:
         future: Future[T] = Future()
         self._jobs.put((work, future))
-        return await asyncio.wrap_future(future)
-
-    def end(self) -> None:
-        """Let the thread end after what it has to do."""
-        self._jobs.put(None)
+        return future
 
     def _serve(self) -> None:
         while (job := self._jobs.get()) is not None:
@@ -597,12 +615,8 @@ class MeshRadio:
             await asyncio.gather(self._beating, return_exceptions=True)
         if self._tap is not None:
             self._tap.give_up(ConnectionError("closed"))
-        try:
-            async with asyncio.timeout(self._patience.close):
-                await self._worker.run(self._let_go)
-        except TimeoutError:
-            logger.warning("%s does not let go: it may be in use until focal ends", self.where)
-        self._worker.end()
+        if not await self._worker.end(self._let_go, self._patience.close):
+            logger.warning("%s does not let go: it is in use until it does", self.where)
 
     def _let_go(self) -> None:
         """Close what the library has open; in the worker's thread."""

@@ -90,6 +90,8 @@ def port_trouble(path: str, error: Exception) -> str:
             return f"{path} is no serial port"
         case errno.EIO:
             return f"{path} is gone: the radio was unplugged, or restarted"
+        case str() if "no data" in code:  # what pyserial says of a port that is ready and empty
+            return f"{path} gives no data: the radio was unplugged, or another program reads it too"
         case _:
             return f"the radio at {path}: {' '.join(str(error).split())}"
 

@@ -76,6 +76,8 @@ class Node:
         keys: whether it has a key pair and knows the others' keys.
         firmware: its version; None: it does not say.
         silent: it takes the connection and says nothing.
+        restarts: how often it restarts when it is asked for its configuration.
+        hangs_up: it drops who asks for it.
         mute: it does not answer packets with the state of its queue (an old firmware).
         refusals: codes that it answers the next packets with instead of sending them, each with
             the free places that it then tells.
@@ -90,6 +92,8 @@ class Node:
     keys: bool = False
     firmware: str | None = "2.7.15.567b8ea"
     silent: bool = False
+    restarts: int = 0
+    hangs_up: bool = False
     mute: bool = False
     refusals: list[tuple[int, int]] = field(default_factory=lambda: [])
     naks: list[int] = field(default_factory=lambda: [])
@@ -100,8 +104,16 @@ class Node:
     _write: Callable[[bytes], None] | None = None
     _drop: Callable[[], None] | None = None
 
+    _news: asyncio.Event = field(default_factory=asyncio.Event)
+
     def __post_init__(self) -> None:
         self.ether.nodes.append(self)
+
+    async def until(self, ready: Callable[[], bool]) -> None:
+        """Wait until the client has said something after which it is so."""
+        while not ready():
+            self._news.clear()
+            await self._news.wait()
 
     @property
     def address(self) -> str:
@@ -125,12 +137,13 @@ class Node:
 
     def told(self, data: bytes) -> None:
         """The client says something."""
+        self._news.set()
         if self.silent:
             return
         message = mesh_pb2.ToRadio.FromString(data)
         match message.WhichOneof("payload_variant"):
             case "want_config_id":
-                self._configure(message.want_config_id)
+                self._asked(message.want_config_id)
             case "heartbeat":
                 self.heartbeats.append(message.heartbeat.nonce)
                 self.queue_status(0, 0, 16)
@@ -162,9 +175,12 @@ class Node:
         setattr(answer, "from", self.number if by is None else by)
         answer.decoded.portnum = portnums_pb2.ROUTING_APP
         answer.decoded.request_id = packet
-        answer.decoded.payload = mesh_pb2.Routing(
-            error_reason=mesh_pb2.Routing.Error.Name(error)  # type: ignore[arg-type]
-        ).SerializeToString() or b"\x18\x00"
+        answer.decoded.payload = (
+            mesh_pb2.Routing(
+                error_reason=mesh_pb2.Routing.Error.Name(error)  # type: ignore[arg-type]
+            ).SerializeToString()
+            or b"\x18\x00"
+        )
         self.packet(answer)
 
     def packet(self, packet: mesh_pb2.MeshPacket) -> None:
@@ -233,6 +249,15 @@ class Node:
             return
         self.sent.append(packet)
         self.ether.carry(self, packet)
+
+    def _asked(self, nonce: int) -> None:
+        if self.hangs_up:
+            self.disconnect()
+        elif self.restarts:
+            self.restarts -= 1
+            self.reboot()
+        else:
+            self._configure(nonce)
 
     def _configure(self, nonce: int) -> None:
         message = mesh_pb2.FromRadio()
