@@ -15,10 +15,12 @@ from focal.airtime import Plan, packet, place
 from focal.core.audio import Clip
 from focal.core.clocks import Moment
 from focal.core.codec import CodecSpec
-from focal.core.draft import price_of
+from focal.core.draft import Draft, price_of
 from focal.core.errors import SettingsError, TooLong
+from focal.core.events import State
 from focal.core.hour import HOUR, Hour, Sent
 from focal.core.link import Limits
+from focal.core.runtime import run_virtual
 from focal.cost import Budget, Note, fewer_bytes, other_qualities, shorter
 from focal.fit import Fit, Space, choose_to_fit, longest, payload_size, refused
 from focal.plugins.manager import Plugins
@@ -26,6 +28,8 @@ from focal.plugins.models import Models
 from focal.plugins.models.store import SHELVES
 from focal.settings import Settings
 from focal.transports.lora.plan import air
+from focal.transports.memory import Conditions, Mesh
+from tests.core.world import World, until
 from tests.plugins.focalcodec.stock import stock
 
 CODECS = Plugins().codecs()
@@ -247,3 +251,24 @@ def test_where_it_is_comes_from_the_flags_then_from_a_configured_link() -> None:
         place(links("udp://127.0.0.1:5000?region=US"), None, None, None)
     with pytest.raises(SettingsError, match="there are LITE_FAST, LITE_SLOW"):
         place(Settings(), "EU_866", None, None)
+
+
+# What goes out ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("parity", "frames"), [(None, 5), (1, 4), (0, 3), (9, 5)])
+def test_no_more_parity_goes_out_than_a_draft_allows(
+    tmp_path: Path, parity: int | None, frames: int
+) -> None:
+    mesh, world = Mesh("air", Conditions(bandwidth=134.0, duty=0.1)), World(tmp_path)
+
+    async def burst() -> None:
+        async with world.node("a", mesh) as node:
+            events = node.events()
+            (id,) = await node.send(replace(Draft.text("x" * 500), parity=parity))
+            await until(events, State.SENT, id)
+
+    run_virtual(burst())
+    limits = mesh.conditions.limits()
+    assert mesh.carried.frames == frames
+    assert price_of(500 + HEAD, limits, to_all=True, parity=parity).frames == frames

@@ -24,7 +24,7 @@ def table_of_costs(rows: Sequence[Cost]) -> None:
     Console().print(table)
     lacking = next((row.missing for row in rows if row.missing), None)
     if lacking:
-        Console().print(f"dim: {lacking}", style="dim", markup=False)
+        Console().print(f"dim: {lacking}", style="dim", markup=False, highlight=False)
 
 
 def _cells(row: Cost) -> list[str]:
