@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
@@ -183,16 +183,18 @@ class Scenario:
     def channel(self) -> Channel:
         """Return the frequency with all nodes on it."""
         channel = Channel(self.air, seed=self.seed)
-        for node in self.nodes:
-            channel.join(Station(node.number, node.role))
-        for node in self.nodes:
-            self.connect(channel, node)
+        for place, node in enumerate(self.nodes):
+            self.join(channel, node, self.nodes[:place])
         return channel
 
-    def connect(self, channel: Channel, node: Node) -> None:
-        """Let a node that has joined hear those that it hears; those not there are left out."""
-        for name in sorted(node.hears):
-            channel.connect(self.by_name[name].number, node.number, Hearing(loss=self.path()))
+    def join(self, channel: Channel, node: Node, there: Iterable[Node]) -> None:
+        """Put a node on the frequency, beside those that are there already."""
+        channel.join(Station(node.number, node.role))
+        for other in there:
+            if other.name in node.hears:
+                channel.connect(other.number, node.number, Hearing(loss=self.path()))
+            if node.name in other.hears:
+                channel.connect(node.number, other.number, Hearing(loss=self.path()))
 
 
 @dataclass(slots=True)
