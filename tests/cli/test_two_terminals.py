@@ -188,5 +188,7 @@ def test_the_price_is_told_and_nothing_sent(focal: Focal, hello: Path, tmp_path:
         "frames": 1,
         "air_bytes": 186,
         "messages": 1,
+        "parity": 0,
+        "saves": [],
     }
     assert focal(*at, "outbox", "list", "--all").objects == []
