@@ -54,11 +54,12 @@ class Spool:
         outbox: OutboxBounds,
         inbox: InboxBounds,
         peers: int,
+        origin: int | None = None,
     ) -> None:
         self.database = database
         self._unix = unix
         self._start: int | None = None
-        self.origin = self._identify(machine)
+        self.origin = self._identify(machine, origin)
         self.outbox = Outbox(database, unix, outbox)
         self.inbox = Inbox(database, inbox)
         self.peers = Peers(database, peers)
@@ -74,6 +75,7 @@ class Spool:
         outbox: OutboxBounds | None = None,
         inbox: InboxBounds | None = None,
         peers: int = MAX_PEERS,
+        origin: int | None = None,
     ) -> Spool:
         """Open a spool; make it if there is none.
 
@@ -86,15 +88,15 @@ class Spool:
             outbox: bounds.
             inbox: bounds.
             peers: how many are remembered.
+            origin: of a new spool, for simulations; None draws it.
 
         Raises:
             SpoolError: it cannot be opened, is no spool, or is of a newer version.
         """
         database = Database.open(path, schema(), durability=durability)
         try:
-            return cls(
-                database, unix, machine, outbox or OutboxBounds(), inbox or InboxBounds(), peers
-            )
+            bounds = outbox or OutboxBounds(), inbox or InboxBounds()
+            return cls(database, unix, machine, *bounds, peers, origin)
         except BaseException:
             database.close()
             raise
@@ -150,13 +152,13 @@ class Spool:
             self.outbox.purge(now)
             self.inbox.purge(now)
 
-    def _identify(self, machine: str) -> int:
+    def _identify(self, machine: str, given: int | None) -> int:
         """Return our origin; draw it if the spool is new or was copied from another machine."""
         with self.database.transaction():
             rows = self.database.rows("SELECT origin, machine FROM node")
             origin, recorded = rows[0] if rows else (0, machine)
             if not rows:
-                origin = _draw(0)
+                origin = given or _draw(0)
                 self.database.run("INSERT INTO node VALUES (1, ?, ?, 0)", origin, machine)
             elif machine and recorded and machine != recorded:
                 origin = _draw(origin)

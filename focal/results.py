@@ -288,6 +288,95 @@ class Demo:
 
 
 @dataclass(frozen=True, slots=True)
+class Station:
+    """How a node of a scenario fared, for ``focal lab run``.
+
+    Args:
+        name: what the scenario calls it.
+        number: of the node, as Meshtastic writes it.
+        messages: that it was given to send.
+        delivered: how many of them were confirmed.
+        unknown: nobody confirmed them, however often asked.
+        expired: their lifetime ended before they went out.
+        refused: they could not go out.
+        waiting: nothing had become of them when the time was over.
+        latency_median: seconds from the outbox of a message that it sent to the inbox of a node
+            that it was for; None where none arrived, as the next two.
+        latency_p90: of nine in ten at most.
+        latency_max: of the slowest.
+        received: messages that came into its inbox.
+        packets: that it sent, confirmations, repairs and relays included.
+        airtime: seconds that those held the channel.
+        duty: share of the time that it sent.
+        airtime_hour: the most seconds that it sent in any hour.
+        limit: the seconds that its region allows in an hour.
+        share: of the limit that it sent in that hour.
+        collided: packets in its hearing that it missed because it heard or said another one.
+        lost: packets in its hearing that the path lost.
+    """
+
+    name: str
+    number: str
+    messages: int
+    delivered: int
+    unknown: int
+    expired: int
+    refused: int
+    waiting: int
+    latency_median: float | None
+    latency_p90: float | None
+    latency_max: float | None
+    received: int
+    packets: int
+    airtime: float
+    duty: float
+    airtime_hour: float
+    limit: float
+    share: float
+    collided: int
+    lost: int
+
+
+@dataclass(frozen=True, slots=True)
+class Lab:
+    """How all nodes of a scenario did, for ``focal lab run``.
+
+    Args:
+        seed: where all chance came from.
+        seconds: that were simulated.
+        region: of the band plan.
+        preset: how the radios are set.
+        messages: as for a `Station`, of all of them; what follows likewise.
+        confirmed_median: seconds from the outbox of a message until its sender had it confirmed;
+            None where none was, as the next two.
+        confirmed_p90: of nine in ten at most.
+        confirmed_max: of the slowest.
+    """
+
+    seed: int
+    seconds: float
+    region: str
+    preset: str
+    messages: int
+    delivered: int
+    unknown: int
+    expired: int
+    refused: int
+    waiting: int
+    latency_median: float | None
+    latency_p90: float | None
+    latency_max: float | None
+    confirmed_median: float | None
+    confirmed_p90: float | None
+    confirmed_max: float | None
+    received: int
+    packets: int
+    airtime: float
+    collided: int
+    lost: int
+
+
+@dataclass(frozen=True, slots=True)
 class Outgoing:
     """A message on its way over one link, as ``focal outbox list`` shows it.
 

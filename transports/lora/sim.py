@@ -144,6 +144,7 @@ class SimMesh:
         self.watchers: list[Watch] = []
         self._hears = hears or self._all_hear
         self._radios: dict[int, SimRadio] = {}
+        self._silent: set[int] = set()
         self._runtime: Runtime | None = None
         self._alarm: asyncio.Task[None] | None = None
         self._rings = 0.0
@@ -155,11 +156,10 @@ class SimMesh:
     def add(self, node: SimNode) -> None:
         """Add a node that has no client yet; one of the same number is replaced: it was reset."""
         self.channel.join(Station(node.number, node.role))
-        if self.nodes.get(node.number) is None:
-            for other in self.nodes:
-                self._connect(node.number, other)
-                self._connect(other, node.number)
+        new = node.number not in self.nodes
         self.nodes[node.number] = node
+        if new:
+            self._connect(node.number)
 
     def join(self, number: int, runtime: Runtime, name: str = "") -> SimRadio:
         """Become the client of a node, a new one if it is not there yet.
@@ -167,8 +167,12 @@ class SimMesh:
         ``SimTransport.open`` does it, and leaves again.
 
         Raises:
-            TransportUnavailable: the node has a client, and takes no second one.
+            TransportUnavailable: the node is silent, or has a client and takes no second one.
         """
+        if number in self._silent:
+            raise TransportUnavailable(
+                f"node {address_of(number)} of lora+sim://{self.name} says nothing"
+            )
         if number in self._radios:
             raise TransportUnavailable(
                 f"node {address_of(number)} of lora+sim://{self.name} is open already"
@@ -190,6 +194,23 @@ class SimMesh:
         radio.tell(Lost(f"lora+sim://{self.name}, {address_of(number)}: {reason}"))
         self.add(self.nodes[number])
         self.leave(radio)
+
+    def silence(self, number: int) -> None:
+        """Have a node hear and say nothing, to others and to its client, until ``wake``."""
+        self._silent.add(number)
+        for other in self.nodes:
+            self.channel.part(number, other)
+            self.channel.part(other, number)
+
+    def wake(self, number: int) -> None:
+        """End a node's silence. Again: nothing happens."""
+        if number in self._silent:
+            self._silent.discard(number)
+            self._connect(number)
+
+    def silent(self, number: int) -> bool:
+        """Tell whether a node says nothing."""
+        return number in self._silent
 
     def leave(self, radio: SimRadio) -> asyncio.Task[None] | None:
         """Let go of a node, which goes on by itself; again: nothing happens.
@@ -219,9 +240,13 @@ class SimMesh:
     def _all_hear(self, speaker: int, hearer: int) -> Hearing | None:
         return Hearing(loss=self.conditions.path())
 
-    def _connect(self, speaker: int, hearer: int) -> None:
-        if (hearing := self._hears(speaker, hearer)) is not None:
-            self.channel.connect(speaker, hearer, hearing)
+    def _connect(self, number: int) -> None:
+        """Let a node hear all those that it hears, and be heard."""
+        others = [other for other in self.nodes if other != number and other not in self._silent]
+        for other in others:
+            for speaker, hearer in ((number, other), (other, number)):
+                if (hearing := self._hears(speaker, hearer)) is not None:
+                    self.channel.connect(speaker, hearer, hearing)
 
     # Time
 
@@ -290,6 +315,8 @@ class SimRadio:
     async def send(self, packet: Outgoing, /) -> None:
         if self._end is not None:
             raise self._end.with_traceback(None)
+        if self._mesh.silent(self.node.number):
+            return
         number, direct = self.node.number, packet.to != EVERYONE and self.node.key
         if direct and not self._can_encrypt(packet.to):
             self._refuse(packet, Trouble.PKI_SEND_FAIL_PUBLIC_KEY)
