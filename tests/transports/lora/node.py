@@ -176,9 +176,7 @@ class Node:
         answer.decoded.portnum = portnums_pb2.ROUTING_APP
         answer.decoded.request_id = packet
         answer.decoded.payload = (
-            mesh_pb2.Routing(
-                error_reason=mesh_pb2.Routing.Error.Name(error)  # type: ignore[arg-type]
-            ).SerializeToString()
+            mesh_pb2.Routing(error_reason=mesh_pb2.Routing.Error.Name(error)).SerializeToString()
             or b"\x18\x00"
         )
         self.packet(answer)
