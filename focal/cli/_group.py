@@ -242,6 +242,7 @@ MODULES = {
     "config": ".config",
     "models": ".models",
     "doctor": ".doctor",
+    "lab": ".lab",
     "plugins": ".plugins",
 }
 

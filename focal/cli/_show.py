@@ -15,6 +15,7 @@ import click
 from ..config import Config, Setting, toml
 from ..core.events import Progress, Received
 from ..core.message import Kind, origin_text
+from ..lab.happened import Happened
 from ..plugins.findings import Finding
 from ..plugins.models.disk import mega
 from ..plugins.report import Added
@@ -41,7 +42,8 @@ from ._air import clock, cost_line, packet_rows, price_rows, spent_lines
 OfMessage: TypeAlias = Progress | Received | Decoded | Encoded | Held | Info | Outgoing
 OfModels: TypeAlias = Model | Optimized | Quality | Removed | Weights
 OfAir: TypeAlias = Airtime | Cost | Price | Spent
-Result: TypeAlias = OfMessage | OfModels | OfAir | Config | Demo | Finding | Plugin | Setting
+OfHere: TypeAlias = Config | Finding | Plugin | Setting
+Result: TypeAlias = OfMessage | OfModels | OfAir | OfHere | Demo | Happened
 Object: TypeAlias = dict[str, Any]
 
 
@@ -70,6 +72,8 @@ def _object(result: Result) -> Object:
         return _progress(result)
     if isinstance(result, Received):
         return _received(result)
+    if isinstance(result, Happened):
+        return {**_known(asdict(result)), "at": round(result.at, 3)}
     fields = {name: value for name, value in asdict(result).items() if name != "id"}
     id = {"id": str(result.id)} if isinstance(result, OfMessage) else {}
     if isinstance(result, Price | Cost):
@@ -108,6 +112,8 @@ def as_text(result: Result) -> str:
             return cost_line(c)
         case Spent() as s:
             return spent_lines(s)
+        case Happened():
+            return str(result)
         case Config(path):
             return path
         case Setting() as s:
