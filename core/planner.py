@@ -7,6 +7,7 @@ sends nothing; a carrier asks it before it sends.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeAlias, TypeVar
@@ -85,7 +86,7 @@ class Planner:
     queue: Scheduler = field(default_factory=Scheduler)
     _told: float | None = None
     _foreign: float = 0.0
-    _ours: float = 0.0
+    _ours: float = math.inf
     _out_at: float = 0.0
 
     def limit(self, hour: Hour, now: float) -> float:

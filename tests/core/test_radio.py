@@ -156,6 +156,13 @@ def test_what_others_send_by_the_radio_is_theirs(world: World) -> None:
     assert ours() == pytest.approx(324)
 
 
+def test_what_we_sent_before_we_began_is_not_taken_for_others(world: World) -> None:
+    radio = Radio(Limits("datagram", 231, duty=0.1, used=0.02))
+    radio.send(72.0)
+    planner = Planner(Books(radio.ledger, world.runtime), "radio", lambda: radio.limits)
+    assert planner.limit(radio.ledger.hour("radio"), radio.now) == pytest.approx(360)
+
+
 def test_a_busy_channel_is_left_to_others(world: World) -> None:
     radio = Radio(Limits("datagram", 231, duty=0.1, busy=0.3))
 
