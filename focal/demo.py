@@ -13,10 +13,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from .core.draft import Draft, room
-from .core.errors import FocalError, FrameError, SourceError
+from .core.draft import Draft, price_of, room
+from .core.errors import FocalError, SourceError
 from .core.events import NodeEvent, Progress, Received, State
 from .core.framing import frame as frames
+from .core.hour import HOUR
 from .core.message import Speech
 from .core.node import Node
 from .core.ports import Delivery, Sink
@@ -24,47 +25,78 @@ from .core.runtime import Runtime, run_virtual, virtual_runtime
 from .core.spool import Spool
 from .packets import write
 from .plugins.sources.files import read_audio
-from .results import Demo
+from .results import Demo, OnPreset
 from .sinks.wav import wav_bytes
 from .speech import choose, encode
-from .transports.memory import Conditions, MemoryTransport, Mesh
+from .transports.lora.channel import Delivered, Gone, Happening, Missed
+from .transports.lora.plan import PRESETS, PROFILES
+from .transports.lora.sim import Conditions, SimMesh, SimTransport
 
 if TYPE_CHECKING:
     from .app import App
     from .core.audio import Clip
+    from .core.codec import CodecSpec
 
 QUALITY = "c2-1300"
-RADIO = Conditions(loss=0.25, bandwidth=134.0, delay=0.05, seed=1)
-"""Every fourth frame is lost; 134 bytes a second are what Meshtastic's LongFast carries."""
+"""What is sent where FocalCodec's models are not."""
+
+RADIO = Conditions(loss=0.25, seed=4)
+"""Meshtastic's default, LONG_FAST, in Europe, where one node may send 360 s an hour."""
+
+NEAR, FAR = 0x0000A001, 0x0000B001
 
 PATIENCE = 600.0  # simulated seconds
 
 
 @dataclass
 class Ear:
-    """A sink that keeps what it hears. Also counts the symbols that pass by, as a mesh's filter."""
+    """A sink that keeps what it hears."""
 
     key: str = "demo"
     speaks: bool = False
     clip: Clip | None = None
-    symbols: list[int] = field(default_factory=list[int])
-    needed: int = 1
 
     async def accept(self, delivery: Delivery, /) -> str | None:
         """Keep the sound of a message."""
         self.clip = delivery.clip
         return None
 
-    def overhear(self, data: bytes, sender: str, receiver: str, /) -> bytes:
-        """Note which symbol a frame carries, if it carries one."""
-        try:
-            frame = frames.unpack(data)
-        except FrameError:  # every frame is ours; a damaged one would be no symbol
-            return data
+
+@dataclass
+class Witness:
+    """Sees what passes on the air, and what does not."""
+
+    gone: list[Gone] = field(default_factory=lambda: [])
+    lost: int = 0
+    heard: set[int] = field(default_factory=lambda: set())
+    needed: int = 0
+
+    def watch(self, happening: Happening) -> None:
+        """Take what happened."""
+        match happening:
+            case Gone():
+                self.gone.append(happening)
+            case Missed():
+                self.lost += 1
+            case Delivered(_, node, packet, _):
+                if node == FAR:
+                    self._hear(frames.unpack(packet.payload))
+            case _:
+                pass  # no relays here, and no acknowledgements of the mesh's own
+
+    def _hear(self, frame: frames.Frame) -> None:
         if isinstance(frame, frames.Symbol):
-            self.symbols.append(frame.index)
             self.needed = frame.k
-        return data
+            self.heard.add(frame.index)
+
+    @property
+    def repaired(self) -> int:
+        """How many frames of speech never came, and were not missed in the end."""
+        return self.needed - len(self.heard & set(range(self.needed)))
+
+    def airtime(self, *nodes: int) -> float:
+        """Return the seconds that nodes held the channel."""
+        return sum(one.seconds for one in self.gone if one.node in nodes)
 
 
 def run(app: App, out: str) -> Demo:
@@ -74,28 +106,33 @@ def run(app: App, out: str) -> Demo:
         FocalError: the recording is missing, no such quality, or ``out`` cannot be written.
     """
     clip = read_audio(recording())
-    chosen = app.settings.defaults.quality
-    quality = QUALITY if chosen == "auto" else chosen
-    spec = choose(app.plugins, quality, clip.seconds, {}).spec
+    spec = _quality(app, clip.seconds)
     (speech,) = encode(app.plugins, spec, clip, room([RADIO.limits()]), parts=1)
-    mesh, ear = Mesh("demo", RADIO), Ear()
-    mesh.filter = ear.overhear
+    mesh, ear, witness = SimMesh("demo", RADIO), Ear(), Witness()
+    mesh.watchers.append(witness.watch)
     with TemporaryDirectory(prefix="focal-demo-") as folder:
         received, took = run_virtual(_cross(app, speech, mesh, ear, Path(folder)))
     if received is None or ear.clip is None:
         raise FocalError("the message did not arrive: this must not happen, please report it")
     write(out, wav_bytes(ear.clip))
+    size = len(received.message.to_bytes())
     return Demo(
         delivered=True,
         codec=spec.name,
         seconds=speech.seconds,
         payload_bytes=len(speech.payload),
-        message_bytes=len(received.message.to_bytes()),
-        frames=mesh.carried.frames,
-        frames_lost=mesh.carried.lost,
-        frames_repaired=max(0, len(ear.symbols) - ear.needed),
-        air_bytes=mesh.carried.bytes,
+        message_bytes=size,
+        region=RADIO.region,
+        preset=RADIO.preset,
+        loss=RADIO.loss,
+        frames=len(witness.gone),
+        frames_lost=witness.lost,
+        frames_repaired=witness.repaired,
+        air_bytes=sum(len(one.packet.payload) for one in witness.gone),
+        airtime=witness.airtime(NEAR, FAR),
+        airtime_share=witness.airtime(NEAR) / (HOUR * RADIO.air.region.duty),
         air_seconds=took,
+        presets=tuple(_on(preset, size) for preset in _presets()),
         out=out,
     )
 
@@ -109,16 +146,40 @@ def recording() -> Path:
     raise SourceError("examples/hello.wav is missing from this installation: install focal again")
 
 
+def _quality(app: App, seconds: float) -> CodecSpec:
+    """Return what is asked for; else FocalCodec where it can be used, else ours."""
+    chosen, radio = app.settings.defaults.quality, {"radio": RADIO.limits()}
+    spec = choose(app.plugins, chosen, seconds, radio).spec
+    if chosen == "auto" and spec.name.startswith("c2-"):
+        return choose(app.plugins, QUALITY, seconds, radio).spec
+    return spec
+
+
+def _presets() -> list[str]:
+    """Return the presets of the region, the fastest first."""
+    there = PROFILES[RADIO.air.region.profile]
+    return [preset for preset in PRESETS if preset in there]
+
+
+def _on(preset: str, size: int) -> OnPreset:
+    """Return what a message of so many bytes costs with a preset, to one that can ask again."""
+    limits = Conditions(RADIO.region, preset).limits()
+    price = price_of(size, limits, to_all=False)
+    airtime = price.airtime or 0.0
+    share = airtime / (HOUR * limits.duty)
+    return OnPreset(preset, price.frames, airtime, share, int(1 / share))
+
+
 async def _cross(
-    app: App, speech: Speech, mesh: Mesh, ear: Ear, folder: Path
+    app: App, speech: Speech, mesh: SimMesh, ear: Ear, folder: Path
 ) -> tuple[Received | None, float]:
     """Return what arrived, None if it was not confirmed, and the seconds that it took."""
     runtime = virtual_runtime()
     async with AsyncExitStack() as stack:
-        near = await stack.enter_async_context(_node(app, "near", mesh, folder, runtime))
-        far = await stack.enter_async_context(_node(app, "far", mesh, folder, runtime, ear))
+        near = await stack.enter_async_context(_node(app, NEAR, mesh, folder, runtime))
+        far = await stack.enter_async_context(_node(app, FAR, mesh, folder, runtime, ear))
         told, heard = near.events(), far.events()
-        await near.send(Draft.voice([speech], lifetime=PATIENCE))
+        await near.send(Draft.voice([speech], to=f"~{FAR:08x}", lifetime=PATIENCE))
         delivered, took = await _end(told), runtime.now()
         return (await _first(heard) if delivered else None), took
 
@@ -140,18 +201,18 @@ async def _first(heard: AsyncIterator[NodeEvent]) -> Received | None:
 
 @asynccontextmanager
 async def _node(
-    app: App, name: str, mesh: Mesh, folder: Path, runtime: Runtime, *sinks: Sink
+    app: App, number: int, mesh: SimMesh, folder: Path, runtime: Runtime, *sinks: Sink
 ) -> AsyncGenerator[Node]:
-    path = folder / f"{name}.db"
-    with Spool.open(path, durability="process", unix=runtime.unix) as spool:
+    path, unix = folder / f"{number}.db", runtime.unix
+    with Spool.open(path, durability="process", unix=unix, origin=number) as spool:
         node = Node(
-            links={"radio": MemoryTransport(mesh, node=name)},
+            links={"radio": SimTransport(mesh, node=number)},
             spool=spool,
             codecs=app.plugins,
             runtime=runtime,
-            folder=folder / name,
+            folder=folder / str(number),
             sinks=sinks,
-            seed=RADIO.seed,
+            seed=number,
         )
         async with node:
             yield node

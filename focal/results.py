@@ -257,6 +257,25 @@ class Spent:
 
 
 @dataclass(frozen=True, slots=True)
+class OnPreset:
+    """What the message of ``focal demo`` costs with a preset, if nothing is lost.
+
+    Args:
+        preset: how the radios are set.
+        frames: packets.
+        airtime: seconds that they hold the channel.
+        airtime_share: of the air that an hour allows.
+        per_hour: how many such messages an hour allows.
+    """
+
+    preset: str
+    frames: int
+    airtime: float
+    airtime_share: float
+    per_hour: int
+
+
+@dataclass(frozen=True, slots=True)
 class Demo:
     """How ``focal demo`` went.
 
@@ -266,11 +285,17 @@ class Demo:
         seconds: how long it sounds.
         payload_bytes: of the codec.
         message_bytes: of the message.
+        region: of the band plan.
+        preset: how the simulated radios are set.
+        loss: share of the frames that the simulated air loses.
         frames: all that went on the air, controls and repairs included.
         frames_lost: how many of them the simulated air lost.
-        frames_repaired: symbols of speech that were lost and made good.
+        frames_repaired: frames of speech that were lost and made good by others.
         air_bytes: the bytes of all frames.
+        airtime: seconds that all frames held the channel.
+        airtime_share: of the air that an hour allows, what the node that spoke has sent.
         air_seconds: from the first frame to the confirmation, simulated.
+        presets: what the message costs with each preset of the region, the fastest first.
         out: the WAV file.
     """
 
@@ -279,11 +304,17 @@ class Demo:
     seconds: float
     payload_bytes: int
     message_bytes: int
+    region: str
+    preset: str
+    loss: float
     frames: int
     frames_lost: int
     frames_repaired: int
     air_bytes: int
+    airtime: float
+    airtime_share: float
     air_seconds: float
+    presets: tuple[OnPreset, ...]
     out: str
 
 

@@ -29,7 +29,7 @@ def price_rows(price: Price) -> dict[str, Any]:
     }
     if air is not None:
         rows["airtime"] = f"{air.airtime:.2f} s{_confirmed(air)}"
-        rows["share"] = f"{_percent(air.airtime_share)} of an hour's air: {air.per_hour} an hour"
+        rows["share"] = f"{percent(air.airtime_share)} of an hour's air: {air.per_hour} an hour"
         rows["earliest"] = when(air.earliest)
     return {**rows, "fewer frames": "; ".join(map(saving, price.saves)) or None}
 
@@ -48,7 +48,8 @@ def _confirmed(air: Air) -> str:
     return "" if known is None else f", {known:.2f} s with the confirmation"
 
 
-def _percent(share: float) -> str:
+def percent(share: float) -> str:
+    """Return a share as people say it."""
     return f"{100 * share:.2g} %" if share < 0.1 else f"{100 * share:.0f} %"
 
 
@@ -65,7 +66,7 @@ def packet_rows(packet: Airtime) -> dict[str, Any]:
         "symbol": f"{packet.symbol_ms:g} ms",
         "slot": f"{packet.slot_ms} ms",
         "duty": f"{100 * packet.duty:g} %",
-        "share": f"{_percent(packet.share)} of an hour's air",
+        "share": f"{percent(packet.share)} of an hour's air",
     }
 
 
@@ -83,7 +84,7 @@ def _costs(cost: Cost) -> Iterator[str]:
     parity = _parity(cost.parity)
     yield f"{in_frames(cost.frames)}{parity}, {cost.air_bytes} B on air,"
     yield f"{air.airtime:.2f} s{_confirmed(air)}"
-    yield f"({_percent(air.airtime_share)} of an hour's air, {air.per_hour} an hour),"
+    yield f"({percent(air.airtime_share)} of an hour's air, {air.per_hour} an hour),"
     yield f"earliest {when(air.earliest)}"
     if cost.saves:
         yield f"[{'; '.join(map(saving, cost.saves))}]"
@@ -111,7 +112,7 @@ def when(at: float | None) -> str:
 def spent_lines(spent: Spent) -> str:
     """Return a line on a radio's hour, and when the next of its air is free again."""
     of = f" of {spent.limit:.1f} s" if spent.limit is not None else ""
-    share = f" ({_percent(spent.share)})" if spent.share is not None else ""
+    share = f" ({percent(spent.share)})" if spent.share is not None else ""
     kept = f", {spent.promised:.1f} s promised" if spent.promised else ""
     line = f"{spent.radio}: {spent.seconds:.1f} s{of} sent in the last hour{share}{kept}"
     free = [f"{one.seconds:.1f} s at {clock(one.at)}" for one in spent.frees[:NEXT]]

@@ -27,6 +27,7 @@ from ..results import (
     Encoded,
     Held,
     Info,
+    Lab,
     Model,
     Optimized,
     Outgoing,
@@ -35,21 +36,27 @@ from ..results import (
     Quality,
     Removed,
     Spent,
+    Station,
     Weights,
 )
 from ._air import clock, cost_line, packet_rows, price_rows, spent_lines
+from ._fared import demo_rows, lab_rows, preset_lines, station_line
 
 OfMessage: TypeAlias = Progress | Received | Decoded | Encoded | Held | Info | Outgoing
 OfModels: TypeAlias = Model | Optimized | Quality | Removed | Weights
 OfAir: TypeAlias = Airtime | Cost | Price | Spent
 OfHere: TypeAlias = Config | Finding | Plugin | Setting
-Result: TypeAlias = OfMessage | OfModels | OfAir | OfHere | Demo | Happened
+OfLab: TypeAlias = Happened | Lab | Station
+Result: TypeAlias = OfMessage | OfModels | OfAir | OfHere | OfLab | Demo
 Object: TypeAlias = dict[str, Any]
 
 
 def as_object(result: Result) -> Object:
     """Return the JSON object of a result or event; lengths of time in whole milliseconds."""
-    said = _object(result)
+    return _rounded(_object(result))
+
+
+def _rounded(said: Object) -> Object:
     lengths = {key: round(said[key], 3) for key in _LENGTHS if isinstance(said.get(key), float)}
     shares = {key: round(said[key], 6) for key in _SHARES if isinstance(said.get(key), float)}
     return {**said, **lengths, **shares}
@@ -60,11 +67,13 @@ _LENGTHS = (
     "air_seconds",
     "airtime",
     "airtime_confirmed",
+    "airtime_hour",
     "promised",
     "limit",
     "earliest",
+    *(f"{what}_{rank}" for what in ("latency", "confirmed") for rank in ("median", "p90", "max")),
 )
-_SHARES = ("share", "airtime_share")
+_SHARES = ("share", "airtime_share", "duty")
 
 
 def _object(result: Result) -> Object:
@@ -79,6 +88,8 @@ def _object(result: Result) -> Object:
     if isinstance(result, Price | Cost):
         fields |= fields.pop("air") or {}
         fields["saves"] = [_known(saving) for saving in fields["saves"]]
+    if isinstance(result, Demo):
+        fields["presets"] = [_rounded(preset) for preset in fields["presets"]]
     return {"event": type(result).__name__.lower(), **id, **fields}
 
 
@@ -105,7 +116,11 @@ def as_text(result: Result) -> str:
             why = f" ({o.reason})" if o.reason else ""
             return f"{o.id} {clock(o.at)} {o.kind} {o.message_bytes} B {o.state} on {o.link}{why}"
         case Demo() as d:
-            return table(_demo(d))
+            return "\n".join([table(demo_rows(d)), "", *preset_lines(d)])
+        case Lab() as one:
+            return table(lab_rows(one))
+        case Station() as s:
+            return station_line(s)
         case Price() as p:
             return table(price_rows(p))
         case Cost() as c:
@@ -229,19 +244,6 @@ def _finding(found: Finding) -> str:
 
 
 _COLOURS = {"good": "green", "bad": "red", "absent": "yellow"}
-
-
-def _demo(done: Demo) -> Object:
-    return {
-        "event": "demo",
-        "speech": f"{done.seconds:.1f} s of {done.codec}: {done.payload_bytes} bytes",
-        "message": f"{done.message_bytes} bytes",
-        "on the air": f"{done.frames} frames, {done.air_bytes} bytes, {done.air_seconds:.1f} s",
-        "lost": f"{done.frames_lost} frames",
-        "repaired": f"with {done.frames_repaired} more frames of speech",
-        "delivered": done.delivered,
-        "heard in": done.out,
-    }
 
 
 def _progress(event: Progress) -> Object:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import click
 
-from ._group import FILE, Group
+from ._group import FILE, Command, Group
 from ._shell import Shell
+
+EVERY = 2.0
+"""Seconds after which it is said again how far a simulation is."""
 
 
 def _ports(context: click.Context, option: click.Parameter, value: str) -> tuple[int, ...]:
@@ -20,6 +26,39 @@ def _ports(context: click.Context, option: click.Parameter, value: str) -> tuple
 @click.group("lab", cls=Group)
 def command() -> None:
     """Simulated LoRa meshes, described by a scenario file."""
+
+
+@command.command("run", cls=Command)
+@click.argument("scenario", type=FILE)
+@click.option("--seed", type=int, help="Where all chance comes from, instead of the scenario's.")
+@click.pass_obj
+def run(shell: Shell, scenario: str, seed: int | None) -> None:
+    """Simulate a scenario in virtual time, and tell how its nodes fared.
+
+    Behind each node is a focal, but for routers that no traffic names.
+    """
+    from ..lab.run import run as run_
+    from ..lab.scenario import Scenario
+
+    nodes = Scenario.read(Path(scenario))
+    if seed is not None:
+        nodes = replace(nodes, seed=seed)
+    with shell.working("simulating") as say:
+        stations, whole = run_(nodes, _now_and_then(say))
+    shell.show_all([*stations, whole])
+
+
+def _now_and_then(say: Callable[[str], None]) -> Callable[[str], None]:
+    """Return what passes on the first word after each few seconds."""
+    last = time.monotonic()
+
+    def said(text: str) -> None:
+        nonlocal last
+        if time.monotonic() >= last + EVERY:
+            last = time.monotonic()
+            say(text)
+
+    return said
 
 
 @command.command("serve")
