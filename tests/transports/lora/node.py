@@ -129,6 +129,11 @@ class Node:
         self._write, self._drop = write, drop
         self.clients += 1
 
+    def left(self, write: Callable[[bytes], None]) -> None:
+        """A client has gone; nothing happens if it is not the one there."""
+        if self._write == write:
+            self._write = self._drop = None
+
     def disconnect(self) -> None:
         """Drop the client, as when the node is taken by another or restarts."""
         if self._drop is not None:
@@ -175,10 +180,8 @@ class Node:
         setattr(answer, "from", self.number if by is None else by)
         answer.decoded.portnum = portnums_pb2.ROUTING_APP
         answer.decoded.request_id = packet
-        answer.decoded.payload = (
-            mesh_pb2.Routing(error_reason=mesh_pb2.Routing.Error.Name(error)).SerializeToString()
-            or b"\x18\x00"
-        )
+        # with its number even where that is 0, as the firmware writes it
+        answer.decoded.payload = b"\x18" + bytes((error,))
         self.packet(answer)
 
     def packet(self, packet: mesh_pb2.MeshPacket) -> None:
@@ -306,6 +309,7 @@ async def over_tcp(node: Node, port: int = 0) -> AsyncGenerator[int]:
         except ConnectionError:
             pass
         finally:
+            node.left(writer.write)
             writer.close()
 
     server = await asyncio.start_server(client, "127.0.0.1", port)

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import random
 import socket
+import sys
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -31,6 +32,7 @@ from focal.transports.lora.mesh import Book, air_of
 from focal.transports.lora.plan import air
 from focal.transports.lora.ports import Patience
 from focal.transports.lora.transport import Cable, LoraTransport, Tcp
+from tests.deadline import Deadline, running
 from tests.transports.lora.node import Ether, Node, framed, over_pty, over_tcp
 
 NEAR, FAR = 0x0A0A0A0A, 0x0B0B0B0B
@@ -507,3 +509,16 @@ def test_the_library_logs_nothing_above_debug(caplog: pytest.LogCaptureFixture) 
         assert told == []
 
     real(check)
+
+
+def test_without_the_library_the_extra_is_named(tmp_path: Path) -> None:
+    program = (
+        "import sys; sys.modules['meshtastic'] = None\n"
+        "from focal.cli import main\n"
+        "sys.argv = ['focal', 'listen', '--via', 'lora://127.0.0.1:9', '--timeout', '1']\n"
+        "main()"
+    )
+    deadline, home = Deadline(), {"FOCAL_HOME": str(tmp_path)}
+    with running([sys.executable, "-c", program], deadline, env=home) as process:
+        assert process.wait() == 1
+        assert "pip install 'focal-voice[lora]'" in "".join(process.err)
