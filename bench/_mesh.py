@@ -130,9 +130,7 @@ class Host:
             return
         tag, now = check_of(message), self.mesh.now
         self.mesh.said[tag].played.setdefault(self.number, now)
-        self.talk.committed(
-            tag, Verdict.DELIVERED, now, to_all=destination is None, peer=peer
-        )
+        self.talk.committed(tag, Verdict.DELIVERED, now, to_all=destination is None, peer=peer)
 
 
 class Mesh:

@@ -6,6 +6,7 @@ frames cost no airtime, measured round trips. Sans-I/O: chance comes in as an ar
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -18,6 +19,18 @@ HEARING = 0.05
 
 CONTENTION = 7
 """Slots that a frame waits at most before it goes out on an idle channel."""
+
+MORE_ABOVE = 0.27
+"""Measured loss above which one symbol more is sent than was asked for: 30 % with its noise."""
+
+ASK = (5.0, 10.0)
+"""Control airtimes between which a listener waits before it asks for what was for everyone."""
+
+CONFIRM = 12.0
+"""Control airtimes within which the first confirm of what was for everyone comes."""
+
+LEND = 4.0
+"""Frame airtimes that a neighbour waits at most, after the sender's turn, before it repairs."""
 
 
 @dataclass(slots=True)
@@ -70,16 +83,24 @@ class Gap:
 
 @dataclass(slots=True)
 class Loss:
-    """Share of frames that a peer does not hear, smoothed over what it told."""
+    """Share of frames that are lost on the way, over the last hundred or so.
+
+    Args:
+        share: the first guess.
+        weight: frames that it stands for so far; the guess for a dozen.
+        most: frames that it stands for at most; what was before fades.
+    """
 
     share: float
     weight: float = 12.0
+    most: float = 100.0
 
-    def told(self, lost: int, of: int) -> None:
+    def told(self, lost: float, of: int) -> None:
         """Take that ``lost`` of ``of`` frames were lost."""
         if of > 0:
             part = of / (of + self.weight)
             self.share = min(0.9, self.share * (1 - part) + part * lost / of)
+            self.weight = min(self.most, self.weight + of)
 
 
 @dataclass(slots=True)
@@ -93,6 +114,9 @@ class Pace:
         assumed_loss: loss before any was measured.
         give_up: consecutive silences that end in ``unknown``; None: only the lifetime does.
         random: chance for the waits that spread answers; seeded in tests.
+        trip: measured round trips, where airtime is free.
+        gap: measured time between frames, where airtime is free.
+        clear: when all that was handed to the link has gone out, as far as can be reckoned.
     """
 
     airtime: Callable[[int], float] | None = None
@@ -103,6 +127,24 @@ class Pace:
     random: random.Random = field(default_factory=random.Random)
     trip: RoundTrip = field(default_factory=RoundTrip)
     gap: Gap = field(default_factory=Gap)
+    clear: float = -math.inf
+
+    def handed(self, size: int, now: float) -> None:
+        """A frame was handed to the link; a radio sends it after those before it, at ``clear``.
+
+        Where nobody contends for the channel, handing over was sending.
+        """
+        if self.airtime is not None and self.slot:
+            taken = self.airtime(size) + CONTENTION / 2 * self.slot  # in the mean
+            self.clear = max(now, self.clear) + taken
+
+    def going_out(self, until: float, size: int, now: float) -> bool:
+        """Tell whether frames of ``size`` bytes that are out at ``until`` still wait in the radio.
+
+        It hears nothing while it sends: if it heard something now, one more is to come, or none.
+        """
+        half = 0.0 if self.airtime is None else self.airtime(size) / 2
+        return now + half < until
 
     def control(self) -> float:
         """Return the seconds that a control frame takes until it is heard."""
@@ -124,11 +166,30 @@ class Pace:
 
     def spread_ask(self) -> float:
         """Return a random wait before asking for what was said to everyone."""
-        return self.random.uniform(5, 10) * self.control() if self.shared else 0.0
+        return self.random.uniform(*ASK) * self.control() if self.shared else 0.0
 
-    def spread_confirm(self) -> float:
-        """Return a random wait before confirming what was said to everyone."""
-        return self.random.uniform(0, 6) * self.control() if self.shared else 0.0
+    def spread_confirm(self, crowd: float) -> float | None:
+        """Return a random wait before confirming what was said to everyone.
+
+        Args:
+            crowd: how many draw lots for it; None is drawn by all but about one of so many.
+        """
+        lot = self.random.uniform(0, crowd) if self.shared else 0.0
+        return lot * self.longest_spread() if lot <= 1 else None
+
+    def longest_spread(self) -> float:
+        """Return how long the first confirm of what was said to everyone may wait."""
+        return CONFIRM * self.control() if self.shared else 0.0
+
+    def spread_lend(self, number: int, size: int) -> float:
+        """Return a random wait before repairing what somebody else sent.
+
+        Args:
+            number: of symbols that were asked for; their sender goes first.
+            size: bytes of a frame.
+        """
+        frame = self.control() if self.airtime is None else self.burst_end(1, size)
+        return self.silence(0) + frame * (number + self.random.uniform(0, LEND))
 
 
 def parity_to_peer(k: int, loss: float) -> int:
@@ -141,6 +202,13 @@ def parity_to_all(loss: float) -> int:
     return 0 if loss < 0.02 else min(4, 1 + round(loss * 10))
 
 
+def parity_for(k: int, loss: float, assumed: float, *, to_all: bool) -> int:
+    """Return how many symbols of parity go up front: who sends plans so, who hears expects it."""
+    if not to_all:
+        return parity_to_peer(k, loss)
+    return parity_to_all(max(loss, assumed))  # those who confirm may have been the lucky ones
+
+
 def answer_to(count: int, loss: float) -> int:
     """Return how many fresh symbols answer a request for ``count``."""
-    return count + (1 if count >= 2 and loss >= 0.3 else 0)
+    return count + (1 if count >= 2 and loss >= MORE_ABOVE else 0)

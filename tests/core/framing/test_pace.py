@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from focal.core.framing.pace import (
+    CONFIRM,
     HEARING,
     Gap,
     Loss,
@@ -71,9 +72,10 @@ def test_every_wait_is_finite_and_never_negative(
     pace.random = random.Random(left)
     waits = [
         pace.control(), pace.silence(silences), pace.burst_end(left, 212),
-        pace.spread_ask(), pace.spread_confirm(),
+        pace.spread_ask(), pace.spread_confirm(1), pace.longest_spread(),
+        pace.spread_lend(left, 212),
     ]  # fmt: skip
-    assert all(0 <= wait < math.inf for wait in waits)
+    assert all(wait is not None and 0 <= wait < math.inf for wait in waits)
 
 
 def test_with_airtime_the_waits_are_the_wire_s() -> None:
@@ -84,9 +86,27 @@ def test_with_airtime_the_waits_are_the_wire_s() -> None:
 
 def test_answers_are_spread_only_where_others_hear_them() -> None:
     alone, shared = Pace(), Pace(shared=True, random=random.Random(1))
-    assert (alone.spread_ask(), alone.spread_confirm()) == (0.0, 0.0)
+    assert (alone.spread_ask(), alone.spread_confirm(64)) == (0.0, 0.0)
     assert all(5 * HEARING <= shared.spread_ask() <= 10 * HEARING for _ in range(50))
-    assert all(0 <= shared.spread_confirm() <= 6 * HEARING for _ in range(50))
+    waits = [shared.spread_confirm(1) for _ in range(50)]
+    assert all(wait is not None and 0 <= wait <= CONFIRM * HEARING for wait in waits)
+
+
+def test_of_a_crowd_about_one_draws_a_lot_to_confirm() -> None:
+    shared = Pace(shared=True, random=random.Random(1))
+    drawn = [shared.spread_confirm(8) for _ in range(8000)]
+    assert 900 < sum(wait is not None for wait in drawn) < 1100
+
+
+def test_what_is_handed_to_a_radio_goes_out_one_after_the_other() -> None:
+    radio, wire = Pace(airtime=lora, slot=0.02), Pace()
+    for pace in (radio, wire):
+        pace.handed(200, 10.0)
+        pace.handed(12, 10.1)
+    assert radio.clear == pytest.approx(10 + lora(200) + lora(12) + 7 * 0.02)
+    assert wire.clear == -math.inf
+    radio.handed(12, 100.0)
+    assert radio.clear == pytest.approx(100 + lora(12) + 3.5 * 0.02)
 
 
 @given(st.integers(1, 127), shares)
