@@ -131,8 +131,16 @@ class DatagramCarrier(Carrier):
             case Met(origin, peer):
                 await self._spawn(self._if_spooled, self._met, origin, peer)
             case Greeted(nonce, origin):
-                if (address := self._nonces.pop(nonce, None)) is not None:
+                peer = packet.peer if packet is not None else None
+                if (address := self._answered(nonce, peer)) is not None:
                     await self._spawn(self._if_spooled, self._met, origin, address)
+
+    def _answered(self, nonce: int, peer: Address | None) -> Address | None:
+        """Return the address that was asked, if this is its answer; others hear a question too."""
+        address, limits = self._nonces.get(nonce), self._link.limits
+        if address is None or (limits.shared and peer != limits.spelled(address)):
+            return None
+        return self._nonces.pop(nonce)
 
     async def _if_spooled(
         self, answer: Callable[[*Args], Coroutine[Any, Any, None]], *args: *Args

@@ -31,7 +31,8 @@ def nothing() -> None:
 class Limits:
     """What a link can carry now; read before each message, because radios change.
 
-    Subclass it and override ``mtu`` and ``airtime`` where they depend on the destination.
+    Subclass it and override ``mtu`` and ``airtime`` where they depend on the destination, ``spelled``
+    where an address has several spellings.
 
     Args:
         kind: whether it carries frames or whole messages in envelopes.
@@ -70,6 +71,10 @@ class Limits:
     def mtu(self, to: Address | None, /) -> int:
         """Return the most bytes of one packet to ``to``; None is everyone."""
         return self.size
+
+    def spelled(self, to: Address, /) -> Address:
+        """Return an address as packets from there have it, whatever a user calls it."""
+        return to
 
     def airtime(self, n: int, to: Address | None, /) -> float | None:
         """Return the seconds that a packet of ``n`` bytes holds the channel; None: no such cost."""

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from .core.errors import FocalError, SpoolError
 from .core.events import LinkState, NodeEvent, Received, Trouble
 from .core.message import Message
-from .serving import Lookout, make_node, real_time
+from .serving import Lookout, linger, make_node, real_time
 from .speech import sound_of, why_silent
 
 if TYPE_CHECKING:
@@ -27,9 +27,6 @@ if TYPE_CHECKING:
     from .core.node import Node
     from .core.ports import Sink
     from .core.spool import Spool
-
-LINGER = 1.0
-"""Seconds that links stay open at the end for what is on its way."""
 
 LOOK_EVERY = 0.1
 """Seconds between two looks at what other processes of this home have committed."""
@@ -95,7 +92,7 @@ async def listen(
             if enough.count is not None:
                 wanted = f"fewer than {enough.count} messages"
                 raise FocalError(f"{wanted} came in {enough.seconds:g} s") from None
-        await node.settle(LINGER)
+        await node.settle(linger(node))
 
 
 async def _open_sinks(

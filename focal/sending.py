@@ -25,7 +25,7 @@ from .cost import Budget, Note, air_of, fewer_bytes, other_qualities, shorter
 from .fit import Fit, Space, choose_to_fit, message_head, refused
 from .plugins.sources.microphone import MicrophoneSource
 from .results import Price, Saving
-from .serving import Lookout, make_node, real_time
+from .serving import Lookout, linger, make_node, real_time
 from .speech import MAX_PARTS, Recording, check_length, choose, encode, sound_in
 from .watch import Watch
 
@@ -39,10 +39,6 @@ if TYPE_CHECKING:
 
 LOOK_EVERY = 0.05
 """Seconds between two looks at the journal."""
-
-LINGER = 1.0
-"""Seconds, and as many again as ten packets hold the channel, that a link stays open at the end, so
-that what was lost can still be asked for."""
 
 UNKNOWN = Limits("datagram", 231)
 """What is assumed of a link that is not open here: what the thinnest radio carries."""
@@ -120,7 +116,7 @@ async def send(
         except asyncio.CancelledError:
             say(_left(watch))
             raise
-        await node.settle(LINGER + 10 * max(map(_airtime, node.limits.values()), default=0.0))
+        await node.settle(linger(node))
 
 
 async def price(app: App, order: Order, chose: Callable[[Choice], None]) -> list[Price]:
@@ -154,10 +150,6 @@ async def price(app: App, order: Order, chose: Callable[[Choice], None]) -> list
 
 def _limits(links: Iterable[str], known: Mapping[str, Limits]) -> dict[str, Limits]:
     return {name: known.get(name, UNKNOWN) for name in links}
-
-
-def _airtime(limits: Limits) -> float:
-    return limits.airtime(limits.size, None) or 0.0
 
 
 # What is said ------------------------------------------------------------------------------------

@@ -80,6 +80,17 @@ class Lookout:
             self._node.take_sink(key)
 
 
+LINGER = 1.0
+"""Seconds, and as many again as ten packets hold the channel, that a link stays open at the end, so
+that what was lost can still be asked for, and what is owed be said."""
+
+
+def linger(node: Node) -> float:
+    """Return how many seconds a node's links stay open at the end, while they have something."""
+    times = (limits.airtime(limits.size, None) or 0.0 for limits in node.limits.values())
+    return LINGER + 10 * max(times, default=0.0)
+
+
 def make_node(
     app: App,
     links: Mapping[str, Transport],

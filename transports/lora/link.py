@@ -16,7 +16,7 @@ import asyncio
 import re
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Coroutine
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random, SystemRandom
 from typing import Any, Literal, TypeAlias, cast
 
@@ -112,18 +112,23 @@ class LoraLimits(Limits):
         signed: whether the firmware signs what is for everyone, wherever that fits.
         direct: what goes to one node alone.
         proven: the nodes that are known to read what is encrypted for them.
+        spelling: gives the ``!1a2b3c4d`` of a node that is called so, else what it is given.
     """
 
     air: Air = field(kw_only=True)
     signed: bool = False
     direct: Direct = "none"
     proven: frozenset[Address] = frozenset()
+    spelling: Callable[[Address], Address] = field(default=str, compare=False)
 
     def alone(self, n: int, to: Address | None) -> bool:
         """Tell whether a packet of ``n`` bytes goes to that node alone."""
         if to is None or self.direct == "none":
             return False
         return self.direct == "all" or (n <= SMALL and to in self.proven)
+
+    def spelled(self, to: Address, /) -> Address:
+        return self.spelling(to)
 
     def mtu(self, to: Address | None, /) -> int:
         return max_payload(direct=self.alone(self.size, to))
@@ -180,7 +185,8 @@ class LoraLink:
     @property
     def limits(self) -> LoraLimits:
         info = self.radio.info
-        return limits_of(info, self._options.direct, frozenset(map(address_of, self._trust)))
+        limits = limits_of(info, self._options.direct, frozenset(map(address_of, self._trust)))
+        return replace(limits, spelling=self._spelled)
 
     async def send(self, data: bytes, /, *, to: Address | None = None) -> int:
         self._inbox.check()
@@ -222,6 +228,12 @@ class LoraLink:
         if number == self.radio.info.number:
             raise ValueError(f"{to} is this node itself")
         return number
+
+    def _spelled(self, to: Address) -> Address:
+        try:
+            return address_of(self._number(to))
+        except ValueError:  # nobody is called so; sending there says it
+            return to
 
     def _named(self, name: str) -> int:
         there = [node for node in self.radio.nodes.values() if name in (node.name, node.short)]
