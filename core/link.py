@@ -31,8 +31,8 @@ def nothing() -> None:
 class Limits:
     """What a link can carry now; read before each message, because radios change.
 
-    Subclass it and override ``mtu`` and ``airtime`` where they depend on the destination, ``spelled``
-    where an address has several spellings.
+    Subclass it and override ``mtu`` and ``airtime`` where they depend on the destination, and
+    ``spelled`` where an address has several spellings.
 
     Args:
         kind: whether it carries frames or whole messages in envelopes.
