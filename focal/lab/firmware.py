@@ -425,14 +425,16 @@ def _asked(data: mesh_pb2.Data) -> Wish | None:
     except DecodeError as error:
         raise FrameError("an AdminMessage that is none") from error
     wants = admin.WhichOneof("payload_variant") == "reboot_seconds"
-    return Reboot(max(0, admin.reboot_seconds)) if wants else None
+    return Reboot(admin.reboot_seconds) if wants and admin.reboot_seconds >= 0 else None
 
 
 def _parsed(body: bytes) -> mesh_pb2.ToRadio:
+    message = mesh_pb2.ToRadio()
     try:
-        return mesh_pb2.ToRadio.FromString(body)
+        message.ParseFromString(body)
     except DecodeError as error:
         raise FrameError(f"{len(body)} bytes that are no message of Meshtastic's") from error
+    return message
 
 
 def _priority(want_ack: bool) -> int:
