@@ -49,6 +49,8 @@ class Limits:
         relays: how often others are expected to send again what we send; it counts as use of the
             channel.
         agreed: the user wants to send on a channel that is used above a quarter of the time.
+        waiting: packets that the radio took and has not sent yet, as it last told; None: it does
+            not tell.
         shared: True where a packet to nobody in particular reaches everyone in hearing, replies
             included (a radio channel); False where it reaches one configured far end.
     """
@@ -67,6 +69,7 @@ class Limits:
     reserve: float = 0.0
     relays: float = 0.0
     agreed: bool = False
+    waiting: int | None = None
 
     def mtu(self, to: Address | None, /) -> int:
         """Return the most bytes of one packet to ``to``; None is everyone."""

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias, TypeVar
 
 from .hour import HOUR, Hour
@@ -22,6 +23,9 @@ T = TypeVar("T")
 
 WORST_SLOTS = 256
 """Contention slots that a frame may wait on a channel that is always busy."""
+
+UNSEEN = 30.0
+"""Seconds that a frame may be late by, when nobody saw it go."""
 
 PROMPT = 0.05
 """Seconds that a radio may take to take a frame, without its being written down again."""
@@ -46,11 +50,13 @@ class Spent:
         entry: the ledger's.
         seconds: of air.
         at: when, on the ledger's clock.
+        ends: when it is out at the latest, as far as is known.
     """
 
     entry: int
     seconds: float
     at: float
+    ends: float
 
 
 Plan: TypeAlias = Begin | Wait | Never
@@ -88,6 +94,7 @@ class Planner:
     _foreign: float = 0.0
     _ours: float = math.inf
     _out_at: float = 0.0
+    _inside: deque[Spent] = field(default_factory=lambda: deque())
 
     def limit(self, hour: Hour, now: float) -> float:
         """Return the seconds of air in an hour that are ours.
@@ -133,28 +140,53 @@ class Planner:
 
         def op(ledger: Ledger) -> Spent | None:
             now = ledger.now()
-            entry = ledger.spend(promise, seconds, self._within(now) + seconds)
+            within = self._within(now) + seconds
+            entry = ledger.spend(promise, seconds, within)
             if entry is None:
                 return None
             self._out_at = max(now, self._out_at) + seconds
-            return Spent(entry, seconds, now)
+            return Spent(entry, seconds, now, now + within)
 
         return await self.books.do(op)
 
     async def handed(self, spent: Spent) -> None:
         """The radio has taken a frame, maybe after a while: it is out that much later.
 
+        So are those that it still holds, where it tells how many: on a channel that is much used
+        they wait longer than anybody can reckon. Of one that has gone meanwhile it is not known
+        when: as late as can be.
+
         Raises:
             SpoolError: the ledger cannot be written.
         """
 
         def op(ledger: Ledger) -> None:
-            now = ledger.now()
+            now, taken = ledger.now(), spent
             if now > spent.at + PROMPT:
                 self._out_at = max(self._out_at, now + spent.seconds)
-                ledger.moved(spent.entry, self._within(now) + spent.seconds)
+                taken = self._later(ledger, spent, now, self._within(now) + spent.seconds)
+            self._inside.append(taken)
+            self._keep_up(ledger, now)
 
         await self.books.do(op)
+
+    def _keep_up(self, ledger: Ledger, now: float) -> None:
+        """What the radio holds is out, one after the other, after now; what it did hold, is out."""
+        limits = self.limits()
+        slots, out = WORST_SLOTS * limits.slot, now
+        while len(self._inside) > (limits.waiting or 0):
+            gone = self._inside.popleft()
+            if gone.ends < now + gone.seconds:  # it may be on the air
+                self._later(ledger, gone, now, min(gone.seconds, gone.ends + UNSEEN - now))
+        for place, one in enumerate(self._inside):
+            out += one.seconds
+            if out + slots > one.ends + PROMPT:
+                self._inside[place] = self._later(ledger, one, now, out + slots - now)
+        self._out_at = max(self._out_at, out)
+
+    def _later(self, ledger: Ledger, spent: Spent, now: float, within: float) -> Spent:
+        ledger.moved(spent.entry, within)
+        return replace(spent, ends=max(spent.ends, now + within))
 
     def _within(self, now: float) -> float:
         """Return the seconds that a frame waits at most for the radio's queue and the channel."""

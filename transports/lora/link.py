@@ -173,6 +173,8 @@ class LoraLink:
         self._turn = asyncio.Lock()
         self._news = asyncio.Event()
         self._free: int | None = None  # places in the node's queue, as it last said
+        self._most = 0  # places that it has
+        self._waiting: int | None = None  # packets in it
         self._answers: OrderedDict[int, Queued] = OrderedDict()
         self._answered: bool | None = None  # whether it says what it took; None: not known yet
         self._fates: OrderedDict[int, _Fate] = OrderedDict()
@@ -186,7 +188,8 @@ class LoraLink:
     def limits(self) -> LoraLimits:
         info = self.radio.info
         limits = limits_of(info, self._options.direct, frozenset(map(address_of, self._trust)))
-        return replace(limits, spelling=self._spelled)
+        relays = float(self._options.hops)  # at the least: one for each
+        return replace(limits, spelling=self._spelled, relays=relays, waiting=self._waiting)
 
     async def send(self, data: bytes, /, *, to: Address | None = None) -> int:
         self._inbox.check()
@@ -311,6 +314,9 @@ class LoraLink:
                 self._received(event)
             case Queued():
                 self._free = event.free
+                taken = int(bool(event.packet) and not event.code)
+                self._most = max(self._most, event.free + taken)
+                self._waiting = self._most - event.free
                 if event.packet:
                     _keep(self._answers, event.packet, event, REMEMBERED)
                 self._news.set()
