@@ -15,6 +15,7 @@ from focal.lab.scenario import Bursts, Happens, Scenario, Traffic
 from focal.transports.lora.channel import Delivered, MeshPacket, Role
 from tests.deadline import ROOT
 
+KEYS = "region preset hop_limit seed loss bursts channels nodes traffic events duration".split()
 EXAMPLES = sorted((ROOT / "examples" / "lab").glob("*.toml"))
 
 
@@ -162,6 +163,17 @@ def test_a_region_without_the_usual_preset_has_one_of_its_own() -> None:
     assert scenario("region = 'EU_866'\n[nodes.a]").air.preset == "LITE_FAST"
 
 
+def test_the_page_shows_a_scenario_with_every_key() -> None:
+    page = (ROOT / "docs" / "lab.md").read_text()
+    text = page.partition("```toml\n")[2].partition("```")[0]
+    shown = tomllib.loads(text)
+    assert Scenario.of(shown, "lab.md").by_name["hill"].hears == {"valley"}
+    assert sorted(shown) == sorted(KEYS)
+    keys = ("number hears knows role key signs", "from to bytes every begin until", "at node does")
+    tables = (shown["nodes"]["hill"], shown["traffic"][0], shown["events"][0])
+    assert [sorted(table) for table in tables] == [sorted(each.split()) for each in keys]
+
+
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 def test_the_examples_are_scenarios(path: Path) -> None:
     assert Scenario.read(path).nodes
@@ -192,12 +204,9 @@ ANYTHING: st.SearchStrategy[Any] = st.recursive(
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
     max_leaves=8,
 )
-KEYS = st.sampled_from(
-    ("region preset hop_limit seed loss bursts channels nodes traffic events duration").split()
-)
 
 
-@given(st.dictionaries(KEYS, ANYTHING, max_size=4))
+@given(st.dictionaries(st.sampled_from(KEYS), ANYTHING, max_size=4))
 def test_any_table_is_a_scenario_or_an_error(table: dict[str, Any]) -> None:
     try:
         Scenario.of({"nodes": {"a": {}}, **table}, "x.toml")
