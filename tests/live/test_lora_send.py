@@ -45,7 +45,7 @@ def spent(home: str, folder: Path, deadline: Deadline) -> float:
 def on_air(lab: Lab, node: str) -> float:
     """Return the seconds that a node was on the air, at the least: it tells milliseconds."""
     sent = [one for one in lab.events if one["event"] == "on-air" and one["node"] == node]
-    return sum(one["seconds"] - 0.0005 for one in sent)
+    return sum(float(one["seconds"]) - 0.0005 for one in sent)
 
 
 def end(listener: Process) -> None:
