@@ -47,7 +47,7 @@ class MessageCarrier(Carrier):
                 envelope = Envelope.from_bytes(packet.data)
             except FrameError as error:
                 self.hub.stranger(self.name, error)
-                packet.ack()
+                packet.skip()
                 continue
             await self._spawn(self._commit, envelope, packet)
 
@@ -55,9 +55,11 @@ class MessageCarrier(Carrier):
         keeps = self._link.limits.keeps
         arrival = Arrival(self.name, self.key, packet.peer, envelope.hops, packet.replayed, keeps)
         accepted = await self._accept(envelope.message, arrival)
-        if accepted:
-            packet.ack()
-            self.wake()  # there may be a receipt to send
+        if not accepted:
+            packet.skip()
+            return
+        packet.ack()
+        self.wake()  # there may be a receipt to send
 
     async def _reports(self) -> None:
         async for report in self._link.reports():

@@ -95,6 +95,8 @@ class Packet:
         at: when the link says that it was sent, Unix seconds.
         replayed: it comes from history: kept, not played by itself.
         ack: called once what was received is safe in the spool.
+        skip: called instead where nothing of it is kept, because it is no message or not for this
+            node: it need not come again.
     """
 
     data: bytes
@@ -103,6 +105,7 @@ class Packet:
     at: float | None = None
     replayed: bool = False
     ack: Callable[[], None] = nothing
+    skip: Callable[[], None] = nothing
 
 
 @dataclass(frozen=True, slots=True)
