@@ -23,6 +23,9 @@ CONTENTION = 7
 MORE_ABOVE = 0.27
 """Measured loss above which one symbol more is sent than was asked for: 30 % with its noise."""
 
+JAMMED_AFTER = 3
+"""Silences in a row from which on others may be taken to speak at the same time."""
+
 ASK = (5.0, 10.0)
 """Control airtimes between which a listener waits before it asks for what was for everyone."""
 
@@ -157,6 +160,17 @@ class Pace:
         if self.airtime is None:
             return self.trip.timeout(silences)
         return self.airtime(12) + 2 * CONTENTION * self.slot + TURNAROUND
+
+    def apart(self, silences: int, size: int) -> float:
+        """Return a random wait on top of a silence that is not the first.
+
+        Two who do not hear each other, but whom the same node hears, would else go on speaking at
+        the same time.
+        """
+        frames = 2 * min(4, silences + 1 - JAMMED_AFTER)
+        if self.airtime is None or frames <= 0:
+            return 0.0
+        return self.random.uniform(0, frames) * self.airtime(size)
 
     def burst_end(self, left: int, size: int) -> float:
         """Return how long a receiver waits for the ``left`` frames of a burst that it expects."""

@@ -27,7 +27,7 @@ T = TypeVar("T")
 EVERYONE = 0
 """The destination in a poll that is for whoever has it."""
 
-POLL_WITH_SYMBOL = 0.25
+POLL_WITH_SYMBOL = 0.2
 """A symbol polls instead of a bare frame when it is more likely needed than this."""
 
 LEAST_LOSS = 0.05
@@ -72,7 +72,8 @@ class _Flight:
 
     ``lacked`` is how many symbols the receiver lacked when it spoke last (all, if it never did),
     ``since`` how many were sent since then; ``firsts`` of them were symbol 0, which says whom the
-    message is for. Who has spoken knows that, and who was meant before guesses it.
+    message is for. Who has spoken knows that, and who was meant before guesses it. ``asked`` is the
+    loss that its last request spoke of: symbols lost, and of how many.
     """
 
     splitter: Splitter
@@ -85,8 +86,7 @@ class _Flight:
     handed: float | None = None
     out_at: float = 0.0
     polled: bool = False
-    told_lost: float = 0.0
-    told_of: int = 0
+    asked: tuple[int, int] | None = None
     measured: bool = True
     confirmed: bool = False
     answers: int = 0
@@ -218,7 +218,10 @@ class Sending:
 
     def _patience(self, flight: _Flight) -> float:
         spread = self._pace.longest_spread() if flight.destination is None else 0.0
-        return self._pace.silence(flight.silences) + spread
+        size = flight.splitter.cut.size + SYMBOL_HEAD
+        return (
+            self._pace.silence(flight.silences) + spread + self._pace.apart(flight.silences, size)
+        )
 
     # What comes back
 
@@ -236,7 +239,7 @@ class Sending:
         flight.silences = 0
         if not whole and flight.destination is not None:  # of many, who asks is not the average
             sent = min(flight.total, MAX_SYMBOLS)
-            self._tell_loss(flight, max(0, sent - flight.k + wanted), sent)
+            flight.asked = max(0, sent - flight.k + wanted), sent
         flight.lacked, flight.since, flight.firsts = wanted, 0, 0
         self._burst(flight, flight.fresh(answer_to(wanted, self._loss(flight))))
 
@@ -250,13 +253,6 @@ class Sending:
             flight.least, flight.answers = wanted, 0
         flight.answers += 1
         return flight.answers <= MAX_ANSWERS
-
-    def _tell_loss(self, flight: _Flight, lost: float, of: int) -> None:
-        """Learn from what is new in this: a confirm tells again what requests have told."""
-        if flight.measured and of > flight.told_of:
-            new = max(0.0, lost - flight.told_lost)
-            self.losses.of(flight.destination).told(new, of - flight.told_of)
-            flight.told_lost, flight.told_of = max(lost, flight.told_lost), of
 
     def hear_confirm(self, confirm: Confirm, now: float, effects: list[Effect]) -> None:
         """Somebody has a message, perhaps one of ours."""
@@ -274,12 +270,14 @@ class Sending:
         effects.append(Confirmed(confirm.tag, confirm.speaker, confirm.verdict))
 
     def _learn(self, flight: _Flight, missed: int) -> None:
-        if flight.k > 1:
+        """Learn what the receiver has learned, so that both plan alike."""
+        loss = self.losses.of(flight.destination)
+        if flight.k > 1 and flight.measured:
             missed = min(missed, max(0, flight.total - flight.k))
-            self._tell_loss(flight, missed, flight.k + missed)
-        elif flight.destination is not None:
+            loss.told(missed, flight.k + missed)
+        elif flight.k == 1 and flight.destination is not None:
             # Of a whole frame nobody can tell; about half of all silences were its own.
-            self._tell_loss(flight, flight.silences / 2, 1 + flight.silences)
+            loss.told(flight.silences / 2, 1 + flight.silences)
 
     def _land(self, flight: _Flight) -> None:
         """One has it. What is for everyone stays here, for others who may still ask."""
@@ -309,10 +307,15 @@ class Sending:
         if flight.silences >= MOVED_AFTER:
             flight.to = None
         if self._pace.give_up is not None and flight.silences >= self._pace.give_up:
-            self.abandon(tag)
-            self._agenda.tell(GaveUp(tag))
+            self._give_up(flight)
         else:
             self._ask_after(flight)
+
+    def _give_up(self, flight: _Flight) -> None:
+        if flight.asked is not None:  # no confirm will tell
+            self.losses.of(flight.destination).told(*flight.asked)
+        self.abandon(flight.tag)
+        self._agenda.tell(GaveUp(flight.tag))
 
     def _ask_after(self, flight: _Flight) -> None:
         """Poll with what the receiver most likely lacks, if it more likely lacks it than not."""
