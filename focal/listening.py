@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from .core.errors import FocalError, SpoolError
 from .core.events import LinkState, NodeEvent, Received, Trouble
 from .core.message import Message
-from .serving import Lookout, linger, make_node, real_time
+from .serving import Lookout, farewell, make_node, real_time
 from .speech import sound_of, why_silent
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ async def listen(
             if enough.count is not None:
                 wanted = f"fewer than {enough.count} messages"
                 raise FocalError(f"{wanted} came in {enough.seconds:g} s") from None
-        await node.settle(linger(node))
+        await farewell(node, runtime)
 
 
 async def _open_sinks(

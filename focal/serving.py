@@ -14,13 +14,15 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from .core.framing.pace import CONTENTION, TURNAROUND
 from .core.node import Node
+from .core.radio import CONTROL
 from .core.runtime import Runtime, real_runtime
 from .failpoint import mark_from
 
 if TYPE_CHECKING:
     from .app import App
-    from .core.link import Transport
+    from .core.link import Limits, Transport
     from .core.ports import Sink
     from .core.spool import Spool
     from .home import Owned
@@ -89,6 +91,23 @@ def linger(node: Node) -> float:
     """Return how many seconds a node's links stay open at the end, while they have something."""
     times = (limits.airtime(limits.size, None) or 0.0 for limits in node.limits.values())
     return LINGER + 10 * max(times, default=0.0)
+
+
+async def farewell(node: Node, runtime: Runtime) -> None:
+    """Say what is owed before links close; where that may be lost, stay for who asks again."""
+    await node.settle(linger(node))
+    again = max(map(_asked_again, node.limits.values()), default=0.0)
+    if again:
+        await runtime.sleep(again)
+        await node.settle(linger(node))
+
+
+def _asked_again(limits: Limits) -> float:
+    """Return the seconds in which a sender that lost our answer has asked twice for it."""
+    control = limits.airtime(CONTROL, None)
+    if control is None or not limits.replies:
+        return 0.0
+    return 2 * (2 * control + 2 * CONTENTION * limits.slot + TURNAROUND)
 
 
 def make_node(
