@@ -131,8 +131,8 @@ class DatagramCarrier(Carrier):
             case Met(origin, peer):
                 await self._spawn(self._if_spooled, self._met, origin, peer)
             case Greeted(nonce, origin):
-                peer = packet.peer if packet is not None else None
-                if (address := self._answered(nonce, peer)) is not None:
+                address = self._answered(nonce, packet.peer if packet is not None else None)
+                if address is not None:
                     await self._spawn(self._if_spooled, self._met, origin, address)
 
     def _answered(self, nonce: int, peer: Address | None) -> Address | None:
