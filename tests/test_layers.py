@@ -68,6 +68,7 @@ HOMES = {
     ),
     "onnx": ("plugins/models/slim.py", "focal/testing/_models.py"),
     "onnxruntime": ("plugins/models/sessions.py",),
+    "paho": ("transports/mqtt/client.py",),
     "platformdirs": ("focal/where.py", "plugins/models/where.py"),
     "pluggy": ("plugins/__init__.py", "plugins/hookspecs.py", "plugins/registry.py"),
     "pytest": ("focal/testing/",),
