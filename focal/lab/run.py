@@ -50,7 +50,7 @@ def run(scenario: told.Scenario, say: Say) -> tuple[list[Station], Lab]:
         say: is told now and then how far it is.
 
     Raises:
-        FocalError: a message is too long, or the temporary folder cannot be written.
+        FocalError: a link cannot be opened, or the temporary folder cannot be written.
     """
     with TemporaryDirectory(prefix="focal-lab-") as folder:
         lab = _Lab(scenario, Path(folder), say)
