@@ -39,6 +39,9 @@ LINK = "radio"
 STEPS = 100
 """How often it is said how far the simulation is."""
 
+RESTART = 5.0
+"""Seconds that a node is gone when it restarts."""
+
 Say: TypeAlias = Callable[[str], None]
 
 
@@ -116,7 +119,8 @@ class _Lab:
             yield self._listen(self.scenario.by_name[name], node.events())
         for traffic in self.scenario.traffic:
             yield self._send(traffic)
-        yield self._do()
+        for event in self.scenario.events:
+            yield self._happen(event)
 
     @asynccontextmanager
     async def _node(self, node: told.Node) -> AsyncGenerator[Node]:
@@ -164,17 +168,18 @@ class _Lab:
             (id,) = await self._nodes[traffic.sender].send(draft)
             self.figures.queued(id, self._runtime.now())
 
-    async def _do(self) -> None:
-        """Do to nodes what the scenario does to them."""
-        for event in self.scenario.events:
-            await self._wait_until(event.at)
-            number = self.scenario.by_name[event.node].number
-            if event.does == "reboot":
-                self._mesh.cut(number, "it restarts")
-            elif event.does == "silence":
-                self._mesh.silence(number)
-            else:
-                self._mesh.wake(number)
+    async def _happen(self, event: told.Happens) -> None:
+        """Do to a node what the scenario does to it."""
+        await self._wait_until(event.at)
+        number = self.scenario.by_name[event.node].number
+        if event.does == "wake":
+            self._mesh.wake(number)
+            return
+        self._mesh.silence(number)
+        if event.does == "reboot":
+            self._mesh.cut(number, "it restarts")
+            await self._runtime.sleep(RESTART)
+            self._mesh.wake(number)
 
     async def _wait_until(self, at: float) -> None:
         await self._runtime.sleep(max(0.0, at - self._runtime.now()))

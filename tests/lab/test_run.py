@@ -152,8 +152,8 @@ def test_what_the_law_does_not_allow_waits() -> None:
 def test_no_hour_is_exceeded_on_a_channel_where_everybody_speaks() -> None:
     nodes = plain("abcdef")
     crowd = [says("a", every=60, bytes=408), says("b", "c", every=60), says("d", "e", every=90)]
-    table = {"nodes": nodes, "region": "EU_868", "duration": 4500, "loss": 0.1, "seed": 5}
-    stations, lab = fared(scenario(*crowd, **table))
+    more: dict[str, Any] = {"region": "EU_868", "duration": 4500, "loss": 0.1, "seed": 5}
+    stations, lab = fared(scenario(*crowd, nodes=nodes, **more))
     assert max(station.share for station in stations.values()) <= 1
     assert lab.collided > 50
     assert lab.delivered > lab.messages / 2

@@ -188,12 +188,12 @@ class SimMesh:
         """Reset a node: what it was about to send is gone, and its client finds `LinkLost`.
 
         Raises:
-            KeyError: it has no client.
+            KeyError: there is no such node.
         """
-        radio = self._radios[number]
-        radio.tell(Lost(f"lora+sim://{self.name}, {address_of(number)}: {reason}"))
         self.add(self.nodes[number])
-        self.leave(radio)
+        if (radio := self._radios.get(number)) is not None:
+            radio.tell(Lost(f"lora+sim://{self.name}, {address_of(number)}: {reason}"))
+            self.leave(radio)
 
     def silence(self, number: int) -> None:
         """Have a node hear and say nothing, to others and to its client, until ``wake``."""
