@@ -4,12 +4,23 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
 from ..core.envelope import Envelope
-from ..core.link import Address, Link, LinkContext, Packet, Report, Transport
+from ..core.link import (
+    Accepted,
+    Address,
+    Heard,
+    Link,
+    LinkContext,
+    Packet,
+    Refused,
+    Report,
+    Transport,
+)
 from ..core.message import MAX_PAYLOAD, Kind, Message, MessageId
 from ..core.runtime import Runtime, virtual_runtime
 
@@ -83,6 +94,13 @@ async def received(link: Link, count: int) -> list[bytes]:
 async def gathered(link: Link) -> list[Report]:
     """Return all reports of a link, once it has ended."""
     return [report async for report in link.reports()]
+
+
+async def verdict(reports: AsyncIterator[Report]) -> Report:
+    """Return the next report that is about something sent, not about the link or its members."""
+    while not isinstance(report := await anext(reports), Accepted | Heard | Refused):
+        pass
+    return report
 
 
 async def heard_out(link: Link) -> None:

@@ -32,6 +32,7 @@ from ._links import (
     pass_on,
     received,
     send_all,
+    verdict,
 )
 
 WorldCheck: TypeAlias = Callable[[World], Awaitable[None]]
@@ -406,7 +407,7 @@ class TransportContract(ABC):
             self._need_messages()
             reports = near.reports()
             tickets = [await near.send(self.packet(50, seed)) for seed in range(1, 6)]
-            told = [await anext(reports) for _ in tickets]
+            told = [await verdict(reports) for _ in tickets]
             accepted = [report.ticket for report in told if isinstance(report, Accepted)]
             assert sorted(accepted) == sorted(tickets), f"sent {tickets}, told {told}"
 

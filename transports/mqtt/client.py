@@ -70,10 +70,9 @@ class PahoSession:
         self._account = account
         self._hear = hear
         self._loop = asyncio.get_running_loop()
-        self._paho = _client(account)
-        self._listen()
+        self._paho: Client | None = self._listening(_client(account))
         self._thread = threading.Thread(
-            target=self._run, name=f"focal: MQTT {account.place}", daemon=True
+            target=self._run, args=(self._paho,), name=f"focal: MQTT {account.place}", daemon=True
         )
         self._gone = asyncio.Event()
         self._leaving = False
@@ -87,25 +86,29 @@ class PahoSession:
         self._thread.start()
 
     def subscribe(self, filters: tuple[Filter, ...], /) -> None:
-        if self._account.version == "5":
+        if self._paho is not None and self._account.version == "5":
             asked = [(f.topics, SubscribeOptions(f.qos, noLocal=not f.own)) for f in filters]
             self._paho.subscribe(asked)
-        else:
+        elif self._paho is not None:
             self._paho.subscribe([(f.topics, int(f.qos)) for f in filters])
 
     def publish(self, note: Note, /) -> int:
+        if self._paho is None:
+            return 0
         properties = self._properties(PacketTypes.PUBLISH, note)
         sent = self._paho.publish(note.topic, note.payload, note.qos, note.retain, properties)
         return sent.mid
 
     def ack(self, number: int, /) -> None:
-        self._paho.ack(number, 1)
+        if self._paho is not None:
+            self._paho.ack(number, 1)
 
     async def aclose(self) -> None:
         self._leaving = True
-        if not self._thread.is_alive():
+        if self._thread.ident is None:
             return
-        self._paho.disconnect()
+        if self._paho is not None:
+            self._paho.disconnect()
         if not await self._goes() and not (self._hang_up() and await self._goes()):
             # Looking a name up cannot be interrupted: the thread ends when the system has.
             _log.debug("%s: still connecting; it is left alone", self._account.place)
@@ -121,7 +124,7 @@ class PahoSession:
 
     def _hang_up(self) -> bool:
         """Have a connection end that takes no leave; say whether there is one."""
-        sock = cast("Any", self._paho.socket())
+        sock = cast("Any", self._paho.socket()) if self._paho is not None else None
         if sock is not None:
             with contextlib.suppress(OSError):  # it just ended
                 sock.shutdown(2)
@@ -129,28 +132,25 @@ class PahoSession:
 
     # In paho's thread
 
-    def _run(self) -> None:
+    def _run(self, paho: Client) -> None:
         try:
-            self._connect()
-            while self._paho.socket() is not None:
-                if self._paho.loop(TURN) is not MQTTErrorCode.MQTT_ERR_SUCCESS:
+            self._connect(paho)
+            while paho.socket() is not None:
+                if paho.loop(TURN) is not MQTTErrorCode.MQTT_ERR_SUCCESS:
                     break
         except Exception as error:  # whatever paho, or what it uses, raises; told by Ended
             self._error = error
         self._post(Ended(self._code, self._said, self._error, self._connected))
 
-    def _connect(self) -> None:
-        account, place = self._account, self._account.place
-        if account.version == "5":
-            properties = self._properties(PacketTypes.CONNECT)
-            clean = account.keep == 0
-            self._paho.connect(
-                place.host, place.port, KEEPALIVE, clean_start=clean, properties=properties
-            )
+    def _connect(self, paho: Client) -> None:
+        place, clean = self._account.place, self._account.keep == 0
+        if self._account.version == "5":
+            said = self._properties(PacketTypes.CONNECT)
+            paho.connect(place.host, place.port, KEEPALIVE, clean_start=clean, properties=said)
         else:
-            self._paho.connect(place.host, place.port, KEEPALIVE)
+            paho.connect(place.host, place.port, KEEPALIVE)
         if self._leaving:
-            self._paho.disconnect()
+            paho.disconnect()
 
     def _post(self, event: Event) -> None:
         """Cross from paho's thread to the event loop: here and nowhere else."""
@@ -158,15 +158,16 @@ class PahoSession:
         with contextlib.suppress(RuntimeError):  # the loop has ended: nobody wants to know
             self._loop.call_soon_threadsafe(self._take, event)
 
-    def _listen(self) -> None:
+    def _listening(self, paho: Client) -> Client:
         """Have paho call what is below, and wake its loop instead of writing from other threads."""
-        self._paho.on_connect = self._on_connect
-        self._paho.on_disconnect = self._on_disconnect
-        self._paho.on_subscribe = self._on_subscribe
-        self._paho.on_publish = self._on_publish
-        self._paho.on_message = self._on_message
-        self._paho.on_socket_register_write = _nothing
-        self._paho.enable_logger(_Ear(self._on_trouble))
+        paho.on_connect = self._on_connect
+        paho.on_disconnect = self._on_disconnect
+        paho.on_subscribe = self._on_subscribe
+        paho.on_publish = self._on_publish
+        paho.on_message = self._on_message
+        paho.on_socket_register_write = _nothing
+        paho.enable_logger(_Ear(self._on_trouble))
+        return paho
 
     def _on_connect(
         self, client: Client, data: Any, flags: ConnectFlags, code: ReasonCode, given: Given
@@ -221,6 +222,7 @@ class PahoSession:
         self._taken += 1
         if isinstance(event, Ended):
             self._gone.set()
+            self._paho = None  # it has sockets of its own, which end with it
         self._hear(event)
 
     def _properties(self, packet: int, note: Note | None = None) -> Given:
