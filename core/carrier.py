@@ -138,4 +138,5 @@ def pace_of(limits: Limits, hub: Hub) -> Pace:
         assumed_loss=assumed_loss(limits),
         give_up=GIVE_UP if costs else None,
         random=hub.random,
+        relays=limits.relays,
     )

@@ -17,6 +17,9 @@ TURNAROUND = 0.7
 HEARING = 0.05
 """Seconds in which others are taken to hear a frame, where no airtime tells."""
 
+RELAY = 32
+"""Slots that a relay waits, about, before it passes a frame on."""
+
 CONTENTION = 7
 """Slots that a frame waits at most before it goes out on an idle channel."""
 
@@ -119,6 +122,7 @@ class Pace:
         random: chance for the waits that spread answers; seeded in tests.
         trip: measured round trips, where airtime is free.
         gap: measured time between frames, where airtime is free.
+        relays: how many relays a frame passes; each takes its time again.
         clear: when all that was handed to the link has gone out, as far as can be reckoned.
     """
 
@@ -130,6 +134,7 @@ class Pace:
     random: random.Random = field(default_factory=random.Random)
     trip: RoundTrip = field(default_factory=RoundTrip)
     gap: Gap = field(default_factory=Gap)
+    relays: float = 0.0
     clear: float = -math.inf
 
     def handed(self, size: int, now: float) -> None:
@@ -139,7 +144,7 @@ class Pace:
         """
         if self.airtime is not None and self.slot:
             taken = self.airtime(size) + CONTENTION / 2 * self.slot  # in the mean
-            self.clear = max(now, self.clear) + taken
+            self.clear = max(now, self.clear) + taken * (1 + self.relays)
 
     def going_out(self, until: float, size: int, now: float) -> bool:
         """Tell whether frames of ``size`` bytes that are out at ``until`` still wait in the radio.
@@ -153,13 +158,14 @@ class Pace:
         """Return the seconds that a control frame takes until it is heard."""
         if self.airtime is None:
             return max(self.gap.smoothed, HEARING)
-        return self.airtime(14) + CONTENTION * self.slot
+        return (self.airtime(14) + CONTENTION * self.slot) * (1 + self.relays)
 
     def silence(self, silences: int) -> float:
         """Return how long a sender waits for an answer, after its last frame has gone out."""
         if self.airtime is None:
             return self.trip.timeout(silences)
-        return self.airtime(12) + 2 * CONTENTION * self.slot + TURNAROUND
+        back = self.relays * (self.airtime(12) + 2 * RELAY * self.slot)
+        return self.airtime(12) + 2 * CONTENTION * self.slot + TURNAROUND + back
 
     def apart(self, silences: int, size: int) -> float:
         """Return a random wait on top of a silence that is not the first.
@@ -176,7 +182,8 @@ class Pace:
         """Return how long a receiver waits for the ``left`` frames of a burst that it expects."""
         if self.airtime is None:
             return 4 * self.gap.smoothed * (1 + min(left, 4))
-        return left * (self.airtime(size) + CONTENTION * self.slot) + 0.1
+        each = (self.airtime(size) + CONTENTION * self.slot) * (1 + self.relays)
+        return left * each + 0.1 + self.relays * RELAY * self.slot
 
     def spread_ask(self) -> float:
         """Return a random wait before asking for what was said to everyone."""

@@ -84,6 +84,15 @@ def test_with_airtime_the_waits_are_the_wire_s() -> None:
     assert pace.burst_end(3, 212) == pytest.approx(3 * (lora(212) + 0.07) + 0.1)
 
 
+def test_relays_take_their_time() -> None:
+    pace = Pace(airtime=lora, slot=0.01, relays=2)
+    assert pace.silence(0) == pytest.approx(3 * lora(12) + 0.14 + 2 * 0.64 + 0.7)
+    assert pace.burst_end(3, 212) == pytest.approx(9 * (lora(212) + 0.07) + 2 * 0.32 + 0.1)
+    assert pace.control() == pytest.approx(3 * (lora(14) + 0.07))
+    pace.handed(200, 10.0)
+    assert pace.clear == pytest.approx(10 + 3 * (lora(200) + 0.035))
+
+
 def test_answers_are_spread_only_where_others_hear_them() -> None:
     alone, shared = Pace(), Pace(shared=True, random=random.Random(1))
     assert (alone.spread_ask(), alone.spread_confirm(64)) == (0.0, 0.0)
