@@ -256,13 +256,13 @@ def test_a_node_that_is_cut_is_lost_and_what_it_was_about_to_send_is_gone() -> N
         for data in frames(5):
             await a.send(data)
         await asyncio.sleep(LONG_FAST.airtime(100) / 2)
-        air.cut(1, "battery empty")
+        weak.cut(1, "battery empty")
         with pytest.raises(LinkLost, match="battery empty"):
             await a.receive()
         assert await drain(b) == []
 
-    air = mesh()
-    on(air, 2, check)
+    weak = mesh()
+    on(weak, 2, check)
 
 
 def test_what_was_handed_over_goes_out_when_its_client_is_gone() -> None:
