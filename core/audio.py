@@ -38,7 +38,7 @@ class Clip:
             raise CodecError("a clip holds mono float32 samples: mix down and convert first")
         if self.rate < 1:
             raise CodecError(f"a clip cannot have {self.rate} samples a second")
-        if not bool(np.isfinite(self.samples).all()):
+        if not _finite(self.samples):
             raise CodecError("the audio holds samples that are not numbers (NaN or infinity)")
 
     @property
@@ -51,12 +51,20 @@ class Clip:
 
         A 16-bit recording that was read as int16 / 32768 comes back to the very same integers.
         """
-        scaled = np.rint(np.clip(self.samples, -1, 1) * 32768)
-        return np.minimum(scaled, 32767).astype(np.int16)
+        scaled = np.clip(self.samples, -1, 1)
+        scaled *= 32768
+        np.rint(scaled, out=scaled)
+        return np.minimum(scaled, 32767, out=scaled).astype(np.int16)
 
     def part(self, start: int, stop: int) -> Clip:
         """Return the samples from ``start`` up to ``stop`` (sample numbers) as a clip."""
         return Clip(self.samples[start:stop], self.rate)
+
+
+def _finite(samples: Samples) -> bool:
+    """Tell whether all samples are numbers; in no memory, as there may be very many."""
+    ends = np.min(samples, initial=0), np.max(samples, initial=0)  # NaN comes through as well
+    return bool(np.isfinite(ends).all())
 
 
 Resample: TypeAlias = Callable[[Clip, int], Clip]

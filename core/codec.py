@@ -1,7 +1,8 @@
 """The codec seam: sound in, bytes out, and back.
 
 Codecs are synchronous and use the processor; a node calls them in a worker thread, one call at a
-time for each loaded codec.
+time for each loaded codec. What takes more than a second calls ``check_cancelled`` of
+``focal.core.runtime`` between its steps, so that Ctrl-C and SIGTERM need not wait for its end.
 """
 
 from __future__ import annotations
@@ -75,6 +76,8 @@ class CodecSpec:
         summary: one line for lists.
         why_not_decode: the same for decoding, where that needs other things than encoding.
         instead: the quality to encode with where this one cannot, and that one can.
+        why_not_payload: what ``why_not_decode`` says and what else one payload asks for, where
+            payloads of this codec ask for more than the codec.
     """
 
     name: str
@@ -87,7 +90,14 @@ class CodecSpec:
     summary: str = ""
     why_not_decode: Callable[[], str | None] | None = None
     instead: str | None = None
+    why_not_payload: Callable[[bytes], str | None] | None = None
 
-    def why_silent(self) -> str | None:
-        """Return one line that says why it cannot decode here now and what to do, or None."""
+    def why_silent(self, payload: bytes | None = None) -> str | None:
+        """Return one line that says why it cannot decode here now and what to do, or None.
+
+        Args:
+            payload: what is to be decoded, if anything is.
+        """
+        if payload is not None and self.why_not_payload is not None:
+            return self.why_not_payload(payload)
         return (self.why_not_decode or self.why_not)()

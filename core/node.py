@@ -164,12 +164,14 @@ class Node:
         self._closing = True
         for task in self._tasks:
             task.cancel()
+        self._turns.stop()
         try:
             if isinstance(error, asyncio.CancelledError):  # by our user, or by a task that failed
                 await self._group.__aexit__(kind, error, trace)
             else:
                 await self._group.__aexit__(None, None, None)
         finally:
+            await self._turns.aclose()
             await self._hub.desk.aclose()
             self._rack.close()
             if self._books is not None:

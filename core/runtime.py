@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import selectors
+import threading
 import time
 from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import ContextVar, copy_context
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
@@ -20,9 +22,33 @@ T = TypeVar("T")
 
 
 class RunBlocking(Protocol):
-    """Calls a function that blocks or computes, without stopping the event loop."""
+    """Calls a function that blocks or computes, without stopping the event loop.
+
+    Who waits for it can be cancelled at once. The function itself goes on until it looks:
+    ``check_cancelled`` tells it.
+    """
 
     def __call__(self, work: Callable[[], T], /) -> Awaitable[T]: ...
+
+
+class Cancelled(BaseException):
+    """Ends work in a worker thread that nobody waits for any more."""
+
+
+_cancelled: ContextVar[threading.Event | None] = ContextVar("_cancelled", default=None)
+
+
+def check_cancelled() -> None:
+    """End this work here, if it was called by ``run_blocking`` and who waited was cancelled.
+
+    A thread cannot be stopped from outside. So work of more than a second calls this between its
+    steps, as codecs do between two pieces of sound. Elsewhere nothing happens.
+
+    Raises:
+        Cancelled: to be let through.
+    """
+    if (cancelled := _cancelled.get()) is not None and cancelled.is_set():
+        raise Cancelled
 
 
 def unmarked(point: str, /) -> None:
@@ -52,7 +78,13 @@ def real_runtime(executor: ThreadPoolExecutor, mark: Callable[[str], None] = unm
     """Return the runtime of a real process; blocking work runs on ``executor``."""
 
     async def run_blocking(work: Callable[[], T], /) -> T:
-        return await asyncio.get_running_loop().run_in_executor(executor, work)
+        cancelled, context = threading.Event(), copy_context()
+        context.run(_cancelled.set, cancelled)
+        try:
+            return await asyncio.get_running_loop().run_in_executor(executor, context.run, work)
+        except asyncio.CancelledError:
+            cancelled.set()
+            raise
 
     return Runtime(time.monotonic, asyncio.sleep, run_blocking, time.time, mark)
 

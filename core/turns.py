@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 BATCH = 16
 
+HELD = 60.0
+"""Seconds of sound, at most, that are held beside the newest for sinks which come to them later."""
+
 LATELY = 1000
 """Messages that are known to have been told of, when another process's arrival is heard late."""
 
@@ -99,6 +102,16 @@ class Turns:
         async with asyncio.TaskGroup() as group:
             for sink in self.sinks:
                 group.create_task(self._serve(sink), name=f"sink {sink.key}")
+
+    def stop(self) -> None:
+        """Give up what is being decoded, so that nobody waits for it at the end."""
+        for task in self._decoded.values():
+            task.cancel()
+
+    async def aclose(self) -> None:
+        """Give up what is being decoded and wait until that is known."""
+        self.stop()
+        await asyncio.gather(*self._decoded.values(), return_exceptions=True)
 
     def arrived(self, message: Message, delivered: Delivered, arrival: Arrival) -> None:
         """A fresh message is in the inbox, with a pending turn for each sink."""
@@ -297,10 +310,18 @@ class Turns:
         task = self._decoded.get(key)
         if task is None:
             task = asyncio.create_task(self._decode(message), name=f"decode {key[0]}")
+            self._forget()
             self._decoded[key] = task
-            while len(self._decoded) > 2 * BATCH:
-                self._decoded.popitem(last=False)
         return await asyncio.shield(task)
+
+    def _forget(self) -> None:
+        """Let go of the oldest sound where it is much; who asks for it late decodes it again."""
+        ready = [key for key, task in self._decoded.items() if task.done()]
+        held = sum(_sounding(self._decoded[key]) for key in ready)
+        for key in ready:
+            if held <= HELD and len(self._decoded) < 2 * BATCH:
+                return
+            held -= _sounding(self._decoded.pop(key))
 
     async def _decode(self, message: Message) -> _Decoded:
         if message.kind is not Kind.VOICE:
@@ -318,3 +339,11 @@ class Turns:
         except CodecError as error:
             decoded.problem = str(error)
         return decoded
+
+
+def _sounding(task: asyncio.Task[_Decoded]) -> float:
+    """Return the seconds of sound that a task which is done holds."""
+    if task.cancelled() or task.exception() is not None:
+        return 0.0
+    decoded = task.result()
+    return decoded.seconds if decoded.clip is not None else 0.0

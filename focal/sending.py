@@ -172,10 +172,11 @@ async def _draft(
     sound = await _capture(app, order, say)
     choice = _choose(app, order, limits, sound.seconds)
     spec = choice.spec
-    check_length(spec, sound.seconds, most, MAX_PARTS)
+    parts = 1 if order.fit else MAX_PARTS
+    check_length(spec, sound.seconds, most, parts)
     chose(choice)
     say(f"encoding {sound.seconds:.1f} s")
-    speech = await runtime.run_blocking(lambda: encode(app.plugins, spec, sound, most, MAX_PARTS))
+    speech = await runtime.run_blocking(lambda: encode(app.plugins, spec, sound, most, parts))
     return Draft.voice(speech, to=order.to, lifetime=lifetime)
 
 

@@ -6,8 +6,8 @@ and a message on the air are treated alike. All of it blocks.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import closing
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,18 +16,26 @@ from .core.codec import BlockCodec
 from .core.errors import CodecError, CodecMissing, SourceError, TooLong
 from .core.message import Kind, Message, Speech
 from .core.rack import Rack
+from .core.runtime import check_cancelled
 from .plugins.choice import Choice, explained
 from .plugins.sources.files import FileSource, audio_blocks, read_audio
 
 if TYPE_CHECKING:
     from .core.audio import Clip
-    from .core.codec import CodecSpec
+    from .core.codec import Codec, CodecSpec
     from .core.link import Limits
     from .core.ports import Source
     from .plugins.manager import Plugins
 
 MAX_PARTS = 255
 """Messages of one series."""
+
+PART_SECONDS = 300.0
+"""Of sound in a message of a series, at most: whoever decodes it holds its sound whole, which is
+19 MB at 16 kHz, and a listener may hold two such messages, the one that is played and another."""
+
+BLOCK = 1 << 16
+"""Samples of a clip that are encoded between two looks at whether they are still wanted."""
 
 SEGMENT_BITS = 2.2  # a second: 3 bytes of segment header and a byte's filling, every 15 s or more
 SLACK = 12  # bytes: a codec's own header, and the last segment or frame that is filled
@@ -69,9 +77,17 @@ def _best(plugins: Plugins, seconds: float, links: Mapping[str, Limits]) -> Choi
     return explained(chosen.spec, chosen.available, lacking, links, seconds)
 
 
-def longest(spec: CodecSpec, room: int) -> float:
-    """Return how many seconds of this codec fit ``room`` bytes of payload, in whole steps."""
+def longest(spec: CodecSpec, room: int, parts: int = 1) -> float:
+    """Return how many seconds of this codec a message can have, in whole steps.
+
+    Args:
+        spec: the codec.
+        room: bytes of payload at most.
+        parts: how many messages there may be; where it is more than one, none is very long.
+    """
     seconds = (room - SLACK) * 8 / (spec.bits_per_second + SEGMENT_BITS)
+    if parts > 1:
+        seconds = min(seconds, PART_SECONDS)
     return max(1, int(seconds / spec.step)) * spec.step
 
 
@@ -81,7 +97,7 @@ def check_length(spec: CodecSpec, seconds: float, room: int, parts: int) -> None
     Raises:
         TooLong: it does not; says how many seconds there can be.
     """
-    most = longest(spec, room) * parts
+    most = longest(spec, room, parts) * parts
     if seconds > most:
         raise _too_long(spec, f"{seconds:.0f} s", most)
 
@@ -111,28 +127,44 @@ def encode(
 ) -> list[Speech]:
     """Encode sound in as many parts as it takes, each of at most ``room`` bytes.
 
-    A recording is read at the rate that the codec wants: hours of it need no more memory than that,
-    and where the codec takes sound in blocks, no more than minutes of it. A plugin that wants to
-    see clips is shown a whole one.
+    A recording is read at the rate that the codec wants, and no more than a part of it is held at a
+    time; where the codec takes sound in blocks, no more than seconds. A plugin that wants to see
+    clips is shown a whole one.
+
+    Args:
+        plugins: are shown the sound.
+        spec: the codec.
+        sound: what to encode.
+        room: bytes of payload in a part.
+        parts: how many there may be.
 
     Raises:
         TooLong: more than ``parts``.
         SourceError: the recording cannot be read.
         CodecError: the codec refuses it, or there is not enough memory.
+        Cancelled: see ``check_cancelled``, which is asked between blocks.
     """
     check_length(spec, sound.seconds, room, parts)
     try:
-        with spec.load() as codec:
-            if isinstance(sound, Recording) and isinstance(codec, BlockCodec):
-                if not plugins.captures:
-                    return list(_in_blocks(codec, spec, sound.path, room, parts))
-            clip = _captured(plugins, sound, codec.rate)
-            check_length(spec, clip.seconds, room, parts)  # a header may be wrong
-            pieces = _pieces(clip, longest(spec, room))
-            return [Speech(spec.wire_id, codec.encode(piece), piece.seconds) for piece in pieces]
+        with spec.load() as codec, _blocks(plugins, sound, codec.rate) as blocks:
+            speech = list(_parts(codec, spec, blocks, room, parts))
     except MemoryError as error:
         minutes = f"{sound.seconds / 60:.0f} minutes"
         raise CodecError(f"not enough memory for {minutes} of audio: cut it") from error
+    if not speech:
+        raise CodecError("there is nothing to encode: the clip is empty")
+    return speech
+
+
+@contextmanager
+def _blocks(plugins: Plugins, sound: Clip | Recording, rate: int) -> Generator[Generator[Clip]]:
+    """Give sound block by block, as the plugins leave it."""
+    if isinstance(sound, Recording) and not plugins.captures:
+        blocks = audio_blocks(sound.path, rate)
+    else:
+        blocks = _cut(_captured(plugins, sound, rate))
+    with closing(blocks):
+        yield blocks
 
 
 def _captured(plugins: Plugins, sound: Clip | Recording, rate: int) -> Clip:
@@ -143,27 +175,37 @@ def _captured(plugins: Plugins, sound: Clip | Recording, rate: int) -> Clip:
     return resample(plugins.captured(clip), rate)
 
 
-def _pieces(clip: Clip, seconds: float) -> Iterator[Clip]:
-    length = round(seconds * clip.rate)
-    for start in range(0, len(clip.samples), length):
-        yield clip.part(start, min(start + length, len(clip.samples)))
+def _cut(clip: Clip) -> Generator[Clip]:
+    for start in range(0, len(clip.samples), BLOCK):
+        yield clip.part(start, start + BLOCK)
 
 
-def _in_blocks(
-    codec: BlockCodec, spec: CodecSpec, path: Path, room: int, parts: int
+def _joined(blocks: Iterator[Clip], rate: int) -> Clip:
+    import numpy as np
+
+    from .core.audio import Clip
+
+    return Clip(np.concatenate([block.samples for block in blocks]), rate)
+
+
+def _parts(
+    codec: Codec, spec: CodecSpec, blocks: Iterator[Clip], room: int, parts: int
 ) -> Iterator[Speech]:
-    """Encode a file that is read as it is encoded, cut where ``_pieces`` would cut its clip."""
-    most = longest(spec, room)
-    with closing(audio_blocks(path, codec.rate)) as blocks:
-        stream = _Stream(blocks)
-        for _ in range(parts):
-            if stream.ended:
-                return
-            start = stream.samples
-            payload = codec.encode_blocks(stream.blocks(round(most * codec.rate)))
-            yield Speech(spec.wire_id, payload, (stream.samples - start) / codec.rate)
-        if not stream.ended:  # the header said less
-            raise _too_long(spec, f"more than {most * parts:.0f} s", most * parts)
+    most, stream = longest(spec, room, parts), _Stream(blocks)
+    for _ in range(parts):
+        if stream.ended:
+            return
+        start = stream.samples
+        payload = _encode(codec, stream.blocks(round(most * codec.rate)))
+        yield Speech(spec.wire_id, payload, (stream.samples - start) / codec.rate)
+    if not stream.ended:  # the header said less
+        raise _too_long(spec, f"more than {most * parts:.0f} s", most * parts)
+
+
+def _encode(codec: Codec, blocks: Iterator[Clip]) -> bytes:
+    if isinstance(codec, BlockCodec):
+        return codec.encode_blocks(blocks)
+    return codec.encode(_joined(blocks, codec.rate))
 
 
 class _Stream:
@@ -187,6 +229,7 @@ class _Stream:
         """Take ``count`` samples, or what there is, in one or more clips."""
         end = self.samples + count
         while self._next is not None and self.samples < end:
+            check_cancelled()
             block, left = self._next, end - self.samples
             self.samples += min(left, len(block.samples))
             rest = block.part(left, len(block.samples))
@@ -233,7 +276,7 @@ def why_silent(plugins: Plugins, message: Message) -> str | None:
     if message.kind is not Kind.VOICE:
         return None
     try:
-        return Rack(plugins).spec(message.codec).why_silent()
+        return Rack(plugins).spec(message.codec).why_silent(message.payload)
     except CodecMissing as error:
         return str(error)
 

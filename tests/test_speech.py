@@ -5,6 +5,7 @@ from __future__ import annotations
 import tracemalloc
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -16,12 +17,14 @@ from focal.core.codec import Codec, CodecSpec
 from focal.core.errors import CodecError, SettingsError, SourceError, TooLong
 from focal.core.link import Limits
 from focal.core.message import Kind, Message, MessageId, Speech
+from focal.core.runtime import Cancelled
 from focal.plugins import hookimpl
 from focal.plugins.manager import Plugins
 from focal.plugins.models import Models
 from focal.plugins.sources.files import read_audio
-from focal.speech import Recording, choose, encode, why_silent
+from focal.speech import Recording, check_length, choose, encode, why_silent
 from tests.cli.conftest import recording
+from tests.giving_up import GivenUp
 from tests.plugins.focalcodec.stock import spec_named, stock
 
 RATE = 16_000
@@ -32,11 +35,13 @@ class Loudness:
 
     rate = RATE
 
-    def __init__(self) -> None:
+    def __init__(self, at_work: Callable[[], None] = lambda: None) -> None:
         self.clips = 0
+        self.at_work = at_work
 
     def encode(self, clip: Clip, /) -> bytes:
         self.clips += 1
+        self.at_work()
         return _loudness(clip.samples)
 
     def decode(self, data: bytes, /) -> Clip:
@@ -46,8 +51,8 @@ class Loudness:
 class Blockwise(Loudness):
     """The same, from sound in blocks."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, at_work: Callable[[], None] = lambda: None) -> None:
+        super().__init__(at_work)
         self.blocks: list[int] = []
 
     def encode_blocks(self, blocks: Iterable[Clip], /) -> bytes:
@@ -55,6 +60,7 @@ class Blockwise(Loudness):
         for block in blocks:
             assert block.rate == self.rate
             self.blocks.append(len(block.samples))
+            self.at_work()
             rest = np.concatenate([rest, block.samples])
             whole = len(rest) // 320 * 320
             payload, rest = payload + _loudness(rest[:whole]), rest[whole:]
@@ -97,6 +103,48 @@ def test_what_ends_with_a_part_makes_no_empty_one(tmp_path: Path, plugins: Plugi
     assert [(part.seconds, len(part.payload)) for part in parts] == [(2.0, 100), (2.0, 100)]
 
 
+def test_no_message_of_a_series_is_longer_than_five_minutes(
+    tmp_path: Path, plugins: Plugins
+) -> None:
+    sound = Recording(_silence(tmp_path / "a.wav", 620.0), 620.0)
+    for codec in (Loudness(), Blockwise()):
+        series = encode(plugins, spec_of(codec), sound, 65_535, 255)
+        assert [part.seconds for part in series] == [300.0, 300.0, 20.0]
+        (whole,) = encode(plugins, spec_of(codec), sound, 65_535, 1)  # as a packet file has it
+        assert whole.seconds == 620.0
+    check_length(spec_of(Loudness()), 255 * 300.0, 65_535, 255)
+    with pytest.raises(TooLong, match="at loud at most 76500 s can go"):
+        check_length(spec_of(Loudness()), 255 * 300.0 + 1, 65_535, 255)
+
+
+def test_a_clip_is_encoded_in_blocks_as_well(tmp_path: Path, plugins: Plugins) -> None:
+    clip, codec = read_audio(spoken(15.1, tmp_path / "a.wav", RATE).path), Blockwise()
+    in_blocks = encode(plugins, spec_of(codec), clip, 300, 255)
+    assert in_blocks == encode(plugins, spec_of(Loudness()), clip, 300, 255)
+    assert codec.clips == 0 and max(codec.blocks) <= 65_536
+
+
+def test_what_a_plugin_leaves_nothing_of_is_refused(tmp_path: Path, plugins: Plugins) -> None:
+    @hookimpl
+    def focal_captured(clip: Clip) -> Clip:
+        return clip.part(0, 0)
+
+    plugins.register(SimpleNamespace(focal_captured=focal_captured), "hooks.cut")
+    with pytest.raises(CodecError, match="there is nothing to encode: the clip is empty"):
+        encode(plugins, spec_of(Loudness()), spoken(1.0, tmp_path / "a.wav"), 1000, 255)
+
+
+@pytest.mark.parametrize("kind", [Loudness, Blockwise])
+def test_encoding_ends_where_nobody_waits_for_it(
+    tmp_path: Path, plugins: Plugins, kind: type[Loudness]
+) -> None:
+    moment = GivenUp()
+    codec, sound = kind(moment.here), Recording(_silence(tmp_path / "a.wav", 900.0), 900.0)
+    end = moment.end_of(partial(encode, plugins, spec_of(codec), sound, 65_535, 255))
+    assert isinstance(end, Cancelled)
+    assert codec.clips <= 1 and len(getattr(codec, "blocks", [])) <= 1
+
+
 def test_a_header_that_says_less_is_found_out(tmp_path: Path, plugins: Plugins) -> None:
     sound = Recording(spoken(9.0, tmp_path / "a.wav").path, 3.0)
     with pytest.raises(TooLong, match="more than 4 s of audio; at loud at most 4 s can go"):
@@ -126,7 +174,7 @@ def test_a_plugin_that_wants_clips_is_shown_a_whole_one(tmp_path: Path, plugins:
     codec = Blockwise()
     (speech,) = encode(plugins, spec_of(codec), spoken(9.0, tmp_path / "a.wav"), 1000, 1)
     assert (seen, speech.seconds) == ([9.0], 1.0)
-    assert (codec.clips, codec.blocks) == (1, [])
+    assert (codec.clips, codec.blocks) == (0, [RATE])
 
 
 @pytest.mark.parametrize("name", ["50hz", "25hz", "12.5hz", "50hz-local"])
@@ -162,6 +210,20 @@ def test_memory_does_not_grow_with_the_length(tmp_path: Path, plugins: Plugins) 
     peak(1.0)  # what is imported on first use
     one, five = peak(60.0), peak(300.0)
     assert five < one + 100_000, f"{one} bytes for a minute, {five} for five"
+
+
+def test_a_codec_that_wants_clips_is_given_a_part_at_a_time(
+    tmp_path: Path, plugins: Plugins
+) -> None:
+    sound = Recording(_silence(tmp_path / "a.wav", 1200.0), 1200.0)
+    tracemalloc.start()
+    try:
+        encode(plugins, spec_of(Loudness()), sound, 65_535, 255)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    part = 300 * RATE * 4
+    assert peak < 2 * part + 10_000_000 < 1200 * RATE * 4
 
 
 def _silence(path: Path, seconds: float) -> Path:

@@ -8,7 +8,16 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from focal.core.runtime import Deadlock, Runtime, real_runtime, run_virtual, virtual_runtime
+from focal.core.runtime import (
+    Cancelled,
+    Deadlock,
+    Runtime,
+    check_cancelled,
+    real_runtime,
+    run_virtual,
+    virtual_runtime,
+)
+from tests.deadline import Deadline
 
 
 def test_a_day_passes_at_once() -> None:
@@ -107,3 +116,36 @@ def test_marks_reach_who_watches() -> None:
         real_runtime(executor).mark("nobody watches")
     virtual_runtime().mark("nobody watches")
     assert seen == ["outbox-committed"]
+
+
+def test_work_that_nobody_waits_for_any_more_ends_where_it_looks() -> None:
+    begun, looks, deadline = threading.Event(), list[str](), Deadline()
+
+    def work() -> None:
+        begun.set()
+        try:
+            deadline.until("it was told", check_cancelled)
+        except Cancelled:
+            looks.append("told")
+            raise
+
+    async def main() -> None:
+        with ThreadPoolExecutor(1) as executor:
+            runtime = real_runtime(executor)
+            waiting = asyncio.ensure_future(runtime.run_blocking(work))
+            await asyncio.to_thread(begun.wait)
+            waiting.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await waiting
+            await runtime.run_blocking(check_cancelled)  # the next one is still wanted
+
+    asyncio.run(main())
+    assert looks == ["told"]
+
+
+def test_outside_of_such_work_nothing_is_cancelled() -> None:
+    async def main() -> None:
+        await virtual_runtime().run_blocking(check_cancelled)
+
+    check_cancelled()
+    run_virtual(main())

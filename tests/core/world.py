@@ -15,6 +15,7 @@ from focal.core.link import Transport
 from focal.core.message import MessageId
 from focal.core.node import Node
 from focal.core.ports import Delivery, Sink
+from focal.core.rack import Codecs
 from focal.core.runtime import Runtime, virtual_runtime
 from focal.core.spool import Spool
 from focal.transports.memory import Conditions, MemoryTransport, Mesh
@@ -44,10 +45,11 @@ class Shelf:
 
 @dataclass
 class World:
-    """A folder of homes and a runtime."""
+    """A folder of homes, a runtime and codecs."""
 
     folder: Path
     runtime: Runtime = field(default_factory=virtual_runtime)
+    codecs: Codecs = field(default_factory=NoCodecs)
 
     def spool(self, home: str) -> Spool:
         return Spool.open(self.folder / f"{home}.db", durability="process", unix=self.runtime.unix)
@@ -69,7 +71,7 @@ class World:
             async with Node(
                 links={**made, **(links or {})},
                 spool=spool,
-                codecs=NoCodecs(),
+                codecs=self.codecs,
                 runtime=self.runtime,
                 folder=self.folder / home,
                 sinks=sinks,

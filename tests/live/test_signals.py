@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import signal
+import struct
 from pathlib import Path
 
 import pytest
 
-from tests.deadline import Deadline
-from tests.live.pair import LONG, SHORT, TEXT, Pair, free_ports, udp
+from tests.deadline import Deadline, running
+from tests.deadline import focal as process
+from tests.live.pair import LONG, SHORT, TEXT, Pair, free_ports, spool, udp
 
 SIGNALS = pytest.mark.parametrize(
     ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, -signal.SIGTERM)]
@@ -59,3 +61,79 @@ def test_a_second_signal_ends_a_listener_at_once(pair: Pair) -> None:
         listener.signal(signal.SIGTERM)
         assert listener.wait() == -signal.SIGTERM
         assert "Traceback" not in listener.story()
+
+
+# At work on a long message
+
+SLOW = """
+import hashlib, sys
+from contextlib import nullcontext
+from focal.core.codec import CodecSpec
+from focal.plugins import hookimpl
+
+class Slow:
+    rate = 1000
+
+    def encode(self, clip):
+        return self.encode_blocks([clip])
+
+    def encode_blocks(self, blocks):
+        for _ in blocks:
+            hashlib.pbkdf2_hmac("sha256", b"hard", b"work", 20_000)
+            print("at work", file=sys.stderr, flush=True)
+        return b"done"
+
+    def decode(self, data):
+        raise NotImplementedError
+
+@hookimpl
+def focal_codecs():
+    return [CodecSpec("slow", 230, 1.0, lambda: nullcontext(Slow()), lambda data: 1.0)]
+"""
+"""A codec that takes a while for each block, and looks at nothing itself."""
+
+HOURS = 1000 * 65_536 // 2
+"""Samples, and at 1 kHz 500 blocks."""
+
+
+@pytest.fixture
+def hours(tmp_path: Path) -> Path:
+    """Return a recording of hours, and the codec for it in the home's plugins."""
+    (tmp_path / "home" / "plugins").mkdir(parents=True)
+    (tmp_path / "home" / "plugins" / "codec.slow.py").write_text(SLOW)
+    path, size = tmp_path / "hours.wav", 2 * HOURS
+    form = struct.pack("<4sIHHIIHH", b"fmt ", 16, 1, 1, 1000, 2000, 2, 16)
+    with path.open("wb") as file:
+        file.write(struct.pack("<4sI4s", b"RIFF", 36 + size, b"WAVE") + form)
+        file.write(struct.pack("<4sI", b"data", size))
+        file.truncate(44 + size)
+    return path
+
+
+@SIGNALS
+def test_encoding_ends_between_two_blocks_and_leaves_nothing(
+    tmp_path: Path, hours: Path, number: signal.Signals, code: int
+) -> None:
+    home, packet = tmp_path / "home", tmp_path / "out.focal"
+    command = ["--home", str(home), "encode", str(hours), "--quality", "slow", "-o", str(packet)]
+    with running(process(*command), Deadline(60)) as encoder:
+        encoder.line("at work", "err")
+        encoder.signal(number)
+        assert encoder.wait() == code, encoder.story()
+        assert set(encoder.err) == {"at work\n"} and len(encoder.err) < 400
+    assert [path.name for path in tmp_path.iterdir() if path.name != "home"] == ["hours.wav"]
+
+
+@SIGNALS
+def test_who_encodes_to_send_has_sent_nothing(
+    tmp_path: Path, hours: Path, number: signal.Signals, code: int
+) -> None:
+    home = tmp_path / "home"
+    command = ["--home", str(home), "send", str(hours), "--quality", "slow", "--via", "mem://x"]
+    with running(process(*command), Deadline(60)) as sender:
+        sender.line("at work", "err")
+        sender.signal(number)
+        assert sender.wait() == code, sender.story()
+        assert sender.err.count("at work\n") < 400 and "Traceback" not in sender.story()
+    with spool(home) as ours:
+        assert ours.outbox.legs(all=True) == []

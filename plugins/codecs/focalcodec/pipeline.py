@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from ....core.audio import Clip, Samples
 from ....core.errors import CodecError, CodecMissing
+from ....core.runtime import check_cancelled
 from ....core.tokens import Segment
 from ...models import Sessions
 from ...models.graph import Model
@@ -95,6 +96,7 @@ class FocalCodec:
     # one segment
 
     def _segment(self, piece: Samples) -> Segment:
+        check_cancelled()
         block = self._quality.block
         whole = -(-len(piece) // block) * block
         audio = np.zeros((1, whole + TAIL), np.float32)
@@ -116,6 +118,7 @@ class FocalCodec:
 
     def _spectrum(self, tokens: Sequence[int]) -> tuple[Samples, Samples]:
         """Return magnitude and phase, each of shape (frames, 513)."""
+        check_cancelled()
         given = np.array([tokens], np.int64)
         frames = len(tokens) * self._quality.frames
         magnitude, phase = self._run(self._files.decoder, given, frames)
