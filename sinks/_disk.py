@@ -11,7 +11,7 @@ import errno
 import os
 import secrets
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
@@ -99,7 +99,7 @@ async def to_its_end(work: Callable[[], T]) -> T:
     return task.result()
 
 
-def write_whole(path: Path, data: bytes, stem: str | None = None) -> None:
+def write_whole(path: Path, blocks: Iterable[bytes], stem: str | None = None) -> None:
     """Write a file that appears under its name with all its bytes or not at all.
 
     Several processes may write it at once: each has a half of its own, and one of the whole files
@@ -107,7 +107,7 @@ def write_whole(path: Path, data: bytes, stem: str | None = None) -> None:
 
     Args:
         path: its name; a file that stands there is replaced.
-        data: its bytes.
+        blocks: its bytes, one block after another; they are gone through again in a new attempt.
         stem: what tells the halves of this file in its folder; by default ``path``'s name.
 
     Raises:
@@ -118,7 +118,7 @@ def write_whole(path: Path, data: bytes, stem: str | None = None) -> None:
         part = path.with_name(f"{stem}{secrets.token_hex(4)}.part")
         try:
             _clear(path.parent, stem)
-            _write(part, data)
+            _write(part, blocks)
             part.replace(path)
             return _sync_folder(path.parent)
         except OSError as error:
@@ -127,6 +127,9 @@ def write_whole(path: Path, data: bytes, stem: str | None = None) -> None:
             if left and isinstance(error, FileNotFoundError) and path.parent.is_dir():
                 continue  # another process took our half for one of a dead one
             raise refused(path, error) from error
+        except BaseException:  # Ctrl-C, or whoever makes the blocks: no half is left behind
+            part.unlink(missing_ok=True)
+            raise
 
 
 def _clear(folder: Path, stem: str) -> None:
@@ -136,9 +139,9 @@ def _clear(folder: Path, stem: str) -> None:
             (folder / name).unlink(missing_ok=True)
 
 
-def _write(path: Path, data: bytes) -> None:
+def _write(path: Path, blocks: Iterable[bytes]) -> None:
     with path.open("wb") as file:
-        file.write(data)
+        file.writelines(blocks)
         file.flush()
         os.fsync(file.fileno())
 

@@ -7,11 +7,11 @@ message that is given a second time is found, and a half-written one is removed.
 from __future__ import annotations
 
 import asyncio
-import io
+import struct
 import unicodedata
-import wave
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterable, Iterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -29,15 +29,36 @@ if TYPE_CHECKING:
 _TIME_END = 253_402_300_800.0  # the year 10000, which no file name of ours reaches
 
 
+_HEAD = struct.Struct("<4sI4s 4sIHHIIHH 4sI")
+_BLOCK = 1 << 16
+"""Samples that are made 16-bit at a time, so that a long clip needs no second copy."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wav:
+    """A clip as a WAV file of 16-bit samples at its rate, block by block, as often as it is asked.
+
+    What is louder than full scale is cut.
+    """
+
+    clip: Clip
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield _head(len(self.clip.samples), self.clip.rate)
+        for start in range(0, len(self.clip.samples), _BLOCK):
+            yield self.clip.part(start, start + _BLOCK).pcm16().astype("<i2").tobytes()
+
+
+def _head(samples: int, rate: int) -> bytes:
+    """Return what stands before the samples: the file's size, its form, the samples' size."""
+    size = 2 * samples
+    form = (b"fmt ", 16, 1, 1, rate, 2 * rate, 2, 16)  # PCM, one channel, 2 bytes, 16 bits
+    return _HEAD.pack(b"RIFF", _HEAD.size - 8 + size, b"WAVE", *form, b"data", size)
+
+
 def wav_bytes(clip: Clip) -> bytes:
-    """Return a clip as a WAV file of 16-bit samples at its rate; louder than full scale is cut."""
-    out = io.BytesIO()
-    with wave.open(out, "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(clip.rate)
-        file.writeframes(clip.pcm16().astype("<i2").tobytes())
-    return out.getvalue()
+    """Return a clip as the bytes of a WAV file; see ``Wav``, which needs less memory."""
+    return b"".join(Wav(clip))
 
 
 def file_name(delivery: Delivery) -> str:
@@ -73,12 +94,12 @@ def _plain(name: str) -> str:
     return "-".join("".join(c if c.isalnum() else " " for c in ascii).split())
 
 
-def _content(delivery: Delivery) -> bytes | None:
-    """Return the bytes of a message's file; None for what is neither sound nor text."""
+def _content(delivery: Delivery) -> Iterable[bytes] | None:
+    """Return the blocks of a message's file; None for what is neither sound nor text."""
     if delivery.clip is not None:
-        return wav_bytes(delivery.clip)
+        return Wav(delivery.clip)
     if delivery.message.kind is Kind.TEXT:
-        return delivery.message.payload.decode("utf-8", "replace").encode()
+        return (delivery.message.payload.decode("utf-8", "replace").encode(),)
     return None
 
 
@@ -110,8 +131,8 @@ class FolderSink:
             return await to_its_end(partial(self._accept, delivery))
 
     def _accept(self, delivery: Delivery) -> str | None:
-        data = _content(delivery)
-        if data is None:
+        blocks = _content(delivery)
+        if blocks is None:
             return None
         # The time of reception may be another one the second time, and with it the name: look
         # for the end of the name, which says which message it is.
@@ -119,7 +140,7 @@ class FolderSink:
         for found in self._folder.glob(f"*_{tail}"):
             return str(found)
         path = self._folder / file_name(delivery)
-        write_whole(path, data, tail)
+        write_whole(path, blocks, tail)
         return str(path)
 
 
@@ -154,7 +175,7 @@ class FileSink:
         return str(self._path)
 
     def _write(self, clip: Clip) -> None:
-        write_whole(self._path, wav_bytes(clip))
+        write_whole(self._path, Wav(clip))
 
 
 @asynccontextmanager

@@ -8,7 +8,9 @@ import os
 import re
 import subprocess
 import sys
+import tracemalloc
 import wave
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -20,8 +22,8 @@ from focal.core.audio import Clip
 from focal.core.errors import SinkError
 from focal.core.message import Kind
 from focal.core.ports import Delivery, SinkSpec
-from focal.sinks._disk import refused
-from focal.sinks.wav import file_name, focal_sinks, wav_bytes
+from focal.sinks._disk import refused, write_whole
+from focal.sinks.wav import Wav, file_name, focal_sinks, wav_bytes
 from tests.deadline import environment
 from tests.sinks.deliveries import sound, text, undecoded, voice
 from tests.unprivileged import ordinary_user
@@ -80,6 +82,40 @@ def test_a_clip_comes_back_from_its_wav_file() -> None:
     data = wav_bytes(Clip(np.array(values, np.float32), 48000))
     samples = np.frombuffer(data[44:], "<i2").tolist()
     assert samples == [-32768, -16384, -1, 0, 1, 16384, 32767, 32767, 32767, -32768]
+
+
+@pytest.mark.parametrize("samples", [0, 1, 65_535, 65_536, 65_537, 200_000])
+def test_a_wav_file_is_the_same_in_blocks_and_as_others_write_it(
+    tmp_path: Path, samples: int
+) -> None:
+    values = np.random.default_rng(samples).uniform(-1.1, 1.1, samples).astype(np.float32)
+    clip = Clip(values, 16_000)
+    blocks, path = Wav(clip), tmp_path / "a.wav"
+    with wave.open(str(path), "wb") as file:
+        file.setparams((1, 2, 16_000, 0, "NONE", ""))
+        file.writeframes(clip.pcm16().tobytes())
+    assert path.read_bytes() == b"".join(blocks) == b"".join(blocks)
+
+
+def test_a_long_message_is_written_without_a_second_copy(tmp_path: Path) -> None:
+    delivery = voice(clip=Clip(np.zeros(300 * 16_000, np.float32), 16_000))
+    tracemalloc.start()
+    try:
+        give(SPECS["wav"], tmp_path, delivery)
+        assert tracemalloc.get_traced_memory()[1] < 4_000_000  # the clip has 19 MB
+    finally:
+        tracemalloc.stop()
+
+
+def test_ctrl_c_leaves_no_half_of_a_file(tmp_path: Path) -> None:
+    def blocks() -> Iterator[bytes]:
+        yield b"a half"
+        assert len(names(tmp_path)) == 1
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_whole(tmp_path / "a.wav", blocks())
+    assert names(tmp_path) == []
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ It works in float32, within 1e-6 of full scale of the same formula in float64.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from mmap import mmap
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,7 +42,7 @@ class Overlap:
     def __init__(self, frames: int) -> None:
         self._frames = frames
         self._at = 0
-        self._rows = np.zeros((frames + REACH, HOP), np.float32)
+        self._rows = _zeros(frames + REACH)
 
     def add(self, magnitude: Samples, phase: Samples) -> None:
         """Add the next frames.
@@ -60,6 +61,19 @@ class Overlap:
         """Return the sound of all frames, shape (320 times frames,). To be called once."""
         _level(self._rows)
         return self._rows.reshape(-1)[EDGE : EDGE + HOP * self._frames]
+
+
+def _zeros(rows: int) -> Samples:
+    """Return zeros, shape (rows, 320), in memory that goes back to the system with the array.
+
+    In a heap it would stay with each thread that has ever decoded a long message. Raises
+    MemoryError.
+    """
+    try:
+        room = mmap(-1, 4 * HOP * rows)
+    except OSError as error:
+        raise MemoryError from error
+    return np.frombuffer(room, np.float32).reshape(rows, HOP)
 
 
 def _waves(magnitude: Samples, phase: Samples) -> Samples:

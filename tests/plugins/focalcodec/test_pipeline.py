@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import tracemalloc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, cast
 
 import numpy as np
@@ -13,14 +14,21 @@ import onnxruntime  # pyright: ignore[reportMissingTypeStubs]
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from focal.core.audio import Clip, Samples
 from focal.core.codec import BlockCodec, CodecSpec
 from focal.core.errors import CodecError
+from focal.core.runtime import Cancelled
 from focal.core.tokens import Segment, pack_segments, unpack_segments
-from focal.plugins.models import Models
+from focal.plugins.codecs.focalcodec import Quality
+from focal.plugins.codecs.focalcodec.files import Files
+from focal.plugins.codecs.focalcodec.pipeline import FocalCodec
+from focal.plugins.models import Models, Sessions
 from focal.plugins.models.catalogue import QUALITIES
+from focal.plugins.models.graph import Model
 from focal.testing import LOUDEST, TONES, heard, tone
+from tests.giving_up import GivenUp
 
 from .stock import spec_named
 from .test_istft import formula
@@ -220,8 +228,49 @@ def test_of_minutes_only_the_tokens_are_held(case: Case) -> None:
 def test_decoding_holds_little_beside_the_sound(case: Case) -> None:
     second = tone(80, 0.3, 1)
     payload = case.codec.encode_blocks(second for _ in range(300))
-    sound = 300 * RATE * 4
-    assert sound < peak(lambda: case.codec.decode(payload)) < 1.25 * sound + 10_000_000
+    # The sound, 19 MB, is in memory of its own, which is not counted here; a copy of it would be.
+    assert peak(lambda: case.codec.decode(payload)) < 10_000_000
+
+
+# given up
+
+
+def quality_named(name: str, models: Models) -> Quality:
+    """Return a published quality whose files are in a store."""
+    one = next(quality for quality in QUALITIES if quality.name == name)
+    encoder, compressor, decoder = map(models.store.path, one.files)
+    return Quality(name, one.wire_id, one.frames, encoder, compressor, decoder)
+
+
+class Piecewise(Sessions):
+    """Sessions that tell of a model's first run."""
+
+    def __init__(self, models: Models, part: str, told: Callable[[], None]) -> None:
+        super().__init__(models.settings)
+        self._part = part
+        self._told = told
+        self.runs = 0
+
+    def run(self, model: Model, given: NDArray[Any]) -> Mapping[str, NDArray[Any]]:
+        if self._part in model.path.name:
+            self.runs += 1
+            self._told()
+        return super().run(model, given)
+
+
+@pytest.mark.parametrize("part", ["encoder", "decoder"])
+def test_what_nobody_waits_for_ends_after_the_piece_that_it_is_at(
+    case: Case, stocked: Models, part: str
+) -> None:
+    moment, long = GivenUp(), tone(80, 0.3, 65.0)
+    payload = case.codec.encode(long)
+    sessions = Piecewise(stocked, part, moment.here)
+    quality = quality_named(case.name, stocked)
+    codec = FocalCodec(quality, Files(quality, stocked), sessions)
+    work = partial(codec.encode, long) if part == "encoder" else partial(codec.decode, payload)
+    with sessions.hold():
+        assert isinstance(moment.end_of(work), Cancelled)
+    assert sessions.runs == 1
 
 
 def peak(work: Callable[[], object]) -> int:
