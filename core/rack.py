@@ -50,10 +50,10 @@ class Rack:
         """
         spec = self.spec(wire_id)
         with self._lock:
+            if why_not := spec.why_silent(payload):  # also of a codec whose files went away since
+                raise CodecMissing(why_not)
             codec = self._loaded.get(wire_id)
             if codec is None:
-                if why_not := spec.why_silent():
-                    raise CodecMissing(why_not)
                 codec = self._loaded[wire_id] = self._open.enter_context(spec.load())
             return codec.decode(payload)
 

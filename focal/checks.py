@@ -109,6 +109,7 @@ class Quality:
         name: what ``--quality`` calls it.
         why_not: what its plugin says of why it cannot encode here; None: nothing.
         failure: what went wrong when it was tried all the same; None: nothing.
+        bug: whether that is its plugin's doing, and no line for users that says what to do.
         why_silent: what its plugin says of why it cannot decode here; None: nothing.
     """
 
@@ -116,6 +117,7 @@ class Quality:
     why_not: str | None = None
     failure: str | None = None
     why_silent: str | None = None
+    bug: bool = False
 
     @property
     def can(self) -> str | None:
@@ -340,7 +342,7 @@ def qualities(tried: Sequence[Quality]) -> Iterator[Finding]:
         yield Finding("qualities", "bad", "none works: nothing can be said or heard", _REINSTALL)
     for one in tried:
         if one.failure is not None:
-            advice = "mend what it names, or update or remove its plugin"
+            advice = "update or remove its plugin" if one.bug else "do as it says"
             yield Finding(f"quality {one.name}", "bad", one.failure, advice)
         elif one.can is None:
             advice = one.why_not or one.why_silent or ""
@@ -360,7 +362,10 @@ def focalcodec(found: FocalCodec) -> Finding:
     detail = "; ".join(
         [runtime, *([", ".join(work)] if work else []), f"{files} in {found.folder}"]
     )
-    lacking = () if any(one.can == "" for one in found.tried) else found.tried
+    failed = [one for one in found.tried if one.failure is not None]
+    if failed and not work:
+        return Finding("focalcodec", "bad", detail, f"do as is said of {failed[0].name}")
+    lacking = () if failed or any(one.can == "" for one in found.tried) else found.tried
     advice = next(filter(None, (one.why_not or one.why_silent for one in lacking)), "")
     return Finding("focalcodec", "good" if work else "absent", detail, advice)
 

@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from .core.draft import Draft, price_of, room
-from .core.errors import FocalError, SourceError
+from .core.errors import CodecError, CodecMissing, FocalError, SourceError
 from .core.events import NodeEvent, Progress, Received, State
 from .core.framing import frame as frames
 from .core.hour import HOUR
@@ -26,7 +26,7 @@ from .core.spool import Spool
 from .packets import write
 from .plugins.sources.files import read_audio
 from .results import Demo, OnPreset
-from .sinks.wav import wav_bytes
+from .sinks.wav import Wav
 from .speech import choose, encode
 from .transports.lora.channel import Delivered, Gone, Happening, Missed
 from .transports.lora.plan import PRESETS, PROFILES
@@ -112,9 +112,11 @@ def run(app: App, out: str) -> Demo:
     mesh.watchers.append(witness.watch)
     with TemporaryDirectory(prefix="focal-demo-") as folder:
         received, took = run_virtual(_cross(app, speech, mesh, ear, Path(folder)))
+    if received is not None and received.problem is not None:
+        raise CodecError(f"the message arrived, but cannot be heard: {received.problem}")
     if received is None or ear.clip is None:
         raise FocalError("the message did not arrive: this must not happen, please report it")
-    write(out, wav_bytes(ear.clip))
+    write(out, Wav(ear.clip))
     size = len(received.message.to_bytes())
     return Demo(
         delivered=True,
@@ -147,11 +149,17 @@ def recording() -> Path:
 
 
 def _quality(app: App, seconds: float) -> CodecSpec:
-    """Return what is asked for; else FocalCodec where it can be used, else ours."""
+    """Return what is asked for; else FocalCodec where it can be used both ways, else ours.
+
+    Raises:
+        CodecMissing: what it sends could not be heard here; says what is missing.
+    """
     chosen, radio = app.settings.defaults.quality, {"radio": RADIO.limits()}
     spec = choose(app.plugins, chosen, seconds, radio).spec
-    if chosen == "auto" and spec.name.startswith("c2-"):
-        return choose(app.plugins, QUALITY, seconds, radio).spec
+    if chosen == "auto" and (spec.name.startswith("c2-") or spec.why_silent()):
+        spec = choose(app.plugins, QUALITY, seconds, radio).spec
+    if why_silent := spec.why_silent():
+        raise CodecMissing(why_silent)
     return spec
 
 

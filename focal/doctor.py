@@ -332,7 +332,7 @@ def _tried(spec: CodecSpec) -> Quality:
     except FocalError as error:
         return replace(found, failure=str(error))
     except Exception as error:  # a plugin's bug, told as what it is: something here does not work
-        return replace(found, failure=f"{type(error).__name__}: {error}")
+        return replace(found, failure=f"{type(error).__name__}: {error}", bug=True)
     return found
 
 

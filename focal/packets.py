@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,14 +17,23 @@ from .core.envelope import Envelope
 from .core.errors import CodecError, FocalError, FrameError, SettingsError, SinkError, SourceError
 from .core.framing.split import MAX_DATAGRAM, cut_for
 from .core.link import Limits
-from .core.message import MAX_MESSAGE, MAX_PAYLOAD, Kind, Message, lifetime_for, origin_text
+from .core.message import (
+    MAX_MESSAGE,
+    MAX_PAYLOAD,
+    Kind,
+    Message,
+    Speech,
+    lifetime_for,
+    origin_text,
+)
 from .core.packets import Opened, open_packet
 from .core.tinyvoice import BITS, CODECS, MAX_PACKET, packet_of, seconds_of
 from .fit import Fit, Space, choose_to_fit, message_head, payload_size, refused
 from .results import Decoded, Encoded, Info
+from .serving import real_time
 from .settings import nearest
 from .sinks._disk import write_whole
-from .sinks.wav import wav_bytes
+from .sinks.wav import Wav
 from .speech import choose, decode, encode, sound_in
 
 if TYPE_CHECKING:
@@ -73,7 +82,10 @@ async def encode_file(
     if fit is not None:
         choice = _choose_to_fit(fit, app, sound.seconds, choice)
     room = TINYVOICE_ROOM if form == "tinyvoice" else MAX_PAYLOAD
-    (speech,) = encode(app.plugins, choice.spec, sound, room, parts=1)
+    with real_time() as runtime:
+        (speech,) = await runtime.run_blocking(
+            lambda: encode(app.plugins, choice.spec, sound, room, parts=1)
+        )
     message = Message(
         app.new_id(),
         Kind.VOICE,
@@ -83,11 +95,26 @@ async def encode_file(
         lifetime=lifetime_for(app.settings.defaults.lifetime),
         sender=app.settings.defaults.name,
     )
-    data = message.to_bytes()
-    write(out, packet_of(message) if form == "tinyvoice" else Envelope(data).to_bytes())
+    data = packet_of(message) if form == "tinyvoice" else Envelope(message.to_bytes()).to_bytes()
+    write(out, [data])
     chose(choice)
-    size = len(speech.payload)
-    return Encoded(message.id, choice.spec.name, speech.seconds, size, len(data), out)
+    return _encoded(choice.spec, speech, data, out)
+
+
+def _encoded(spec: CodecSpec, speech: Speech, data: bytes, out: str) -> Encoded:
+    """Return what a packet file holds for who reads it: TinyVoice's has no id of ours."""
+    opened = open_packet(data)
+    message = opened.message
+    return Encoded(
+        id=message.id,
+        codec=spec.name,
+        seconds=speech.seconds if opened.form == "envelope" else spec.seconds(message.payload),
+        payload_bytes=len(message.payload),
+        message_bytes=len(message.to_bytes()),
+        out=out,
+        form=opened.form,
+        file_bytes=len(data),
+    )
 
 
 def decode_packet(app: App, file: str, out: str, quality: str | None) -> Decoded:
@@ -102,7 +129,7 @@ def decode_packet(app: App, file: str, out: str, quality: str | None) -> Decoded
         spec, clip = decode(app.plugins, message)
     except CodecError as error:
         raise type(error)(f"{file}: {error}") from error
-    write(out, wav_bytes(clip))
+    write(out, Wav(clip))
     size = len(message.payload)
     return Decoded(message.id, spec.name, clip.seconds, size, out, opened.guessed)
 
@@ -185,8 +212,12 @@ def _from_stdin() -> bytes:
         raise SourceError(f"standard input cannot be read: {error.strerror}") from error
 
 
-def write(out: str, data: bytes) -> None:
+def write(out: str, blocks: Iterable[bytes]) -> None:
     """Write a file whole or not at all; ``-`` (stdout), a device or pipe is written to.
+
+    Args:
+        out: where to.
+        blocks: the bytes, one block after another, as often as they are gone through.
 
     Raises:
         SinkError: it cannot be written.
@@ -194,30 +225,32 @@ def write(out: str, data: bytes) -> None:
     """
     path = Path(out)
     if out == "-":
-        _to_stdout(data)
+        _to_stdout(blocks)
     elif path.is_dir():
         raise SinkError(f"{path} is a folder: name a file")
     elif not path.exists() or path.is_file():
-        write_whole(path, data)
+        write_whole(path, blocks)
     else:
-        _to_device(path, data)
+        _to_device(path, blocks)
 
 
-def _to_device(path: Path, data: bytes) -> None:
+def _to_device(path: Path, blocks: Iterable[bytes]) -> None:
     try:
-        path.write_bytes(data)
+        with path.open("wb") as file:
+            file.writelines(blocks)
     except OSError as error:
         raise SinkError(f"{path} cannot be written: {error.strerror}") from error
 
 
-def _to_stdout(data: bytes) -> None:
+def _to_stdout(blocks: Iterable[bytes]) -> None:
     """Write without a buffer, so that nothing of it is left for the end of the process."""
     if sys.stdout.isatty():
         raise SinkError("standard output is a terminal: send it to a file or program, or name one")
-    rest = memoryview(data)
     try:
-        while rest:
-            rest = rest[os.write(sys.stdout.fileno(), rest) :]
+        for block in blocks:
+            rest = memoryview(block)
+            while rest:
+                rest = rest[os.write(sys.stdout.fileno(), rest) :]
     except BrokenPipeError:
         raise
     except OSError as error:

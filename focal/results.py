@@ -23,6 +23,8 @@ class Encoded:
         payload_bytes: of the codec, its header included.
         message_bytes: of the message, head and check included.
         out: the file.
+        form: what the file holds, as ``focal info`` names it.
+        file_bytes: of the file.
     """
 
     id: MessageId
@@ -31,6 +33,8 @@ class Encoded:
     payload_bytes: int
     message_bytes: int
     out: str
+    form: str
+    file_bytes: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,18 +10,22 @@ import math
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from .core.errors import SpoolError
-from .core.inbox import Entry
+from .core.errors import SinkError, SpoolError
+from .core.inbox import Entry, TurnState
 from .core.leg import Leg
 from .core.message import Kind, Message, MessageId, origin_text
 from .core.ports import Delivery
 from .results import Held, Outgoing
+from .serving import real_time
 from .speech import decode, sound_of, why_silent
 
 if TYPE_CHECKING:
     from .app import App
     from .core.events import Progress
     from .plugins.manager import Plugins
+
+
+_OVER = (TurnState.DONE, TurnState.FAILED, TurnState.CUT_OFF)
 
 
 def outgoing(app: App, *, all: bool = False, dead: bool = False) -> list[Outgoing]:
@@ -86,6 +90,8 @@ def forget(app: App, id: str) -> list[Held]:
 async def play(app: App, id: str, sink: str) -> str | None:
     """Give a message of the inbox to a sink once more, whatever its turn; return what it wrote.
 
+    How that ended is what ``focal inbox list`` tells of this sink from now on, if its turn is over.
+
     Raises:
         SpoolError: it is not there.
         CodecError: it has no sound, or nothing here decodes it.
@@ -93,14 +99,29 @@ async def play(app: App, id: str, sink: str) -> str | None:
     """
     entry, *_ = _entries(app, id)
     message = Message.from_bytes(entry.message)
-    spec, clip = decode(app.plugins, message)
+    with real_time() as runtime:
+        spec, clip = await runtime.run_blocking(lambda: decode(app.plugins, message))
     delivery = Delivery(
         message, clip, spec.name, clip.seconds, entry.link, entry.peer, entry.at, twin=entry.twin
     )
     async with app.plugins.sink(sink) as opened:
-        file = await opened.accept(delivery)
+        try:
+            file = await opened.accept(delivery)
+        except SinkError as error:
+            _write_down(app, entry, opened.key, None, str(error))
+            raise
+        _write_down(app, entry, opened.key, file, None)
         app.plugins.played(message, opened.key)
         return file
+
+
+def _write_down(app: App, entry: Entry, sink: str, file: str | None, problem: str | None) -> None:
+    """Note how a sink that had its turn with a message fared with it now."""
+    with app.kept() as spool:
+        for now in spool.inbox.find(entry.id):
+            turns = {outcome.sink: outcome.state for outcome in now.outcomes}
+            if now.twin == entry.twin and turns.get(sink) in _OVER:
+                spool.inbox.end_turn(entry.id, entry.twin, sink, file=file, problem=problem)
 
 
 def _entries(app: App, id: str) -> list[Entry]:

@@ -97,6 +97,7 @@ CODECS: Shelf[CodecSpec] = Shelf(
         "why_not": callable,
         "why_not_decode": _callable_or_none,
         "instead": _text_or_none,
+        "why_not_payload": _callable_or_none,
     },
 )
 SOURCES: Shelf[SourceSpec] = Shelf(

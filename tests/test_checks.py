@@ -195,6 +195,13 @@ def test_qualities_that_work_stand_together() -> None:
     assert states(found) == {"qualities": "good", "quality c": "absent", "quality d": "bad"}
 
 
+def test_a_quality_that_fails_by_its_plugins_fault_is_told_from_one_that_says_what_to_do() -> None:
+    tried = [Quality("a", failure="x is damaged: remove it"), Quality("b", failure="?", bug=True)]
+    _, says, breaks = checks.qualities(tried)
+    assert (says.detail, says.advice) == ("x is damaged: remove it", "do as it says")
+    assert breaks.advice == "update or remove its plugin"
+
+
 def test_a_quality_that_only_receives_is_good() -> None:
     tried = [Quality("a", "no encoder"), Quality("b", why_silent="no decoder")]
     assert list(checks.qualities(tried)) == [
@@ -202,35 +209,54 @@ def test_a_quality_that_only_receives_is_good() -> None:
     ]
 
 
-NEEDS = {"why_not": "50hz needs files: focal models pull 50hz", "why_silent": "50hz needs a file"}
-NOTHING = FocalCodec("1.31.1", "/models", (), [Quality("50hz", **NEEDS)])
+NEEDS = "50hz needs files: focal models pull 50hz"
+
+
+def lacking(name: str) -> Quality:
+    return Quality(name, NEEDS, why_silent="50hz needs a file")
+
+
+NOTHING = FocalCodec("1.31.1", "/models", (), [lacking("50hz")])
 
 
 def test_focalcodec_without_models_says_how_to_get_them() -> None:
     assert checks.focalcodec(NOTHING) == Finding(
-        "focalcodec", "absent", "onnxruntime 1.31.1; no model files in /models", NEEDS["why_not"]
+        "focalcodec", "absent", "onnxruntime 1.31.1; no model files in /models", NEEDS
     )
     bare = replace(NOTHING, runtime=None)
     assert checks.focalcodec(bare).detail.startswith("without onnxruntime; ")
 
 
 def test_focalcodec_that_only_receives_is_good_and_says_how_to_send() -> None:
-    receives = Quality("50hz", NEEDS["why_not"])
+    receives = Quality("50hz", NEEDS)
     found = replace(NOTHING, sizes=(141_089_940,), tried=[receives])
     assert checks.focalcodec(found) == Finding(
         "focalcodec",
         "good",
         "onnxruntime 1.31.1; 50hz (receives only); 1 model file, 141.1 MB in /models",
-        NEEDS["why_not"],
+        NEEDS,
     )
 
 
 def test_focalcodec_that_sends_and_receives_is_good_whatever_else_is_missing() -> None:
-    tried = [Quality("50hz"), Quality("25hz", **NEEDS), Quality("12.5hz", failure="broke")]
+    tried = [Quality("50hz"), lacking("25hz"), Quality("12.5hz", failure="broke")]
     found = checks.focalcodec(replace(NOTHING, sizes=(600_000_000, 400_000_000), tried=tried))
     assert found == Finding(
         "focalcodec", "good", "onnxruntime 1.31.1; 50hz; 2 model files, 1.0 GB in /models"
     )
+
+
+def test_focalcodec_that_fails_is_not_told_to_get_what_others_lack() -> None:
+    tried = [Quality("50hz", failure="x is damaged: remove it"), lacking("50hz-local")]
+    found = checks.focalcodec(replace(NOTHING, sizes=(600_000_000,), tried=tried))
+    assert found == Finding(
+        "focalcodec",
+        "bad",
+        "onnxruntime 1.31.1; 1 model file, 600.0 MB in /models",
+        "do as is said of 50hz",
+    )
+    receives = [*tried, Quality("25hz", NEEDS)]
+    assert checks.focalcodec(replace(NOTHING, tried=receives)).advice == ""
 
 
 def test_without_any_quality_nothing_can_be_said() -> None:

@@ -106,6 +106,8 @@ def as_text(result: Result) -> str:
             return _received_line(result)
         case Encoded() as e:
             size = f"{e.payload_bytes} bytes of {e.codec}, {e.message_bytes} as a message"
+            if e.form == "tinyvoice":
+                size = f"{e.file_bytes} bytes, TinyVoice's packet of {e.codec}"
             return f"{e.out}: {e.seconds:.2f} s in {size}; id {e.id}"
         case Decoded() as d:
             guess = " (a guess: --quality overrides it)" if d.guessed else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import tracemalloc
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -225,6 +226,36 @@ def test_a_broken_decoder_loses_nothing(
     assert is_the_melody(tmp_path / "again.wav")
 
 
+def test_a_local_message_says_which_decoder_it_wants(
+    near: Machine, far: Machine, melody: Path, stick: str
+) -> None:
+    near.bring(shelf="local")
+    near("send", melody, "--via", stick, "--quality", "25hz-local")
+    mark = near.models.store.sha256("decoder_25hz.onnx", "local")[:4].hex()
+    (got,) = listened(far, stick).objects
+    (held,) = far("--json", "inbox", "list").objects
+    wants = f"; this message wants the decoder whose SHA-256 begins with {mark}"
+    assert got["problem"].endswith(wants) and held["problem"] == got["problem"]
+    assert far("inbox", "play", held["id"], "--sink", "wavfile:x.wav").line.endswith(wants)
+
+
+def test_the_last_play_counts(far: Machine, posted: str, stick: str, tmp_path: Path) -> None:
+    def turns() -> list[str]:
+        (held,) = far("--json", "inbox", "list").objects
+        return list(held["turns"])
+
+    listened(far, stick, "--save", tmp_path / "in")
+    assert turns() == [f"wav:{tmp_path / 'in'} failed"]
+    play = ("inbox", "play", posted, "--sink", f"wav:{tmp_path / 'in'}")
+    assert far(*play).code == 1
+    assert turns() == [f"wav:{tmp_path / 'in'} failed"]
+    far.bring("decoder_25hz.onnx")
+    assert far(*play).code == 0
+    assert turns() == [f"wav:{tmp_path / 'in'} done"]
+    assert far("inbox", "play", posted, "--sink", f"wav:{tmp_path / 'elsewhere'}").code == 0
+    assert turns() == [f"wav:{tmp_path / 'in'} done"]
+
+
 def test_packet_files_say_it_too(near: Machine, far: Machine, melody: Path, tmp_path: Path) -> None:
     near.bring(*ENCODING)
     packet, back = tmp_path / "a.focal", tmp_path / "back.wav"
@@ -281,6 +312,23 @@ def test_tinyvoice_packets_go_both_ways(
     assert (guess["codec"], guess["guessed"]) == ("12.5hz", True)
 
 
+def test_what_is_told_of_a_tinyvoice_packet_is_what_the_file_has(
+    near: Machine, tmp_path: Path
+) -> None:
+    near.bring(*ENCODING)
+    sound, packet = tmp_path / "a.wav", tmp_path / "a.tiny"
+    sound.write_bytes(wav_bytes(tone(80, 0.2, 5.75)))
+    encode = ("encode", sound, "-o", packet, "--quality", "50hz", "--format", "tinyvoice")
+    (encoded,) = near("--json", *encode).objects
+    (info,) = near("--json", "info", packet).objects
+    assert (encoded["file_bytes"], packet.stat().st_size) == (577, 577)
+    alike = ("id", "form", "codec", "seconds", "payload_bytes", "message_bytes")
+    assert {name: encoded[name] for name in alike} == {name: info[name] for name in alike}
+    assert near(*encode).out == (
+        f"{packet}: 5.76 s in 577 bytes, TinyVoice's packet of 50hz; id {info['id']}\n"
+    )
+
+
 def test_nothing_of_a_tinyvoice_packet_is_trimmed(
     near: Machine, far: Machine, tmp_path: Path
 ) -> None:
@@ -335,6 +383,26 @@ def test_a_packet_is_what_tinyvoice_would_make(near: Machine, melody: Path, tmp_
     assert packet_of(message) == tiny.read_bytes()
 
 
+# The demo
+
+
+def test_the_demo_names_what_is_missing_before_it_starts(near: Machine, tmp_path: Path) -> None:
+    near.bring(*ENCODING)
+    out = tmp_path / "demo.wav"
+    asked = near("demo", "--out", out, "--quality", "25hz")
+    assert (asked.code, asked.line.startswith(NEEDS)) == (1, True) and not out.exists()
+    auto = near("--json", "demo", "--out", out)
+    assert (auto.code, auto.objects[0]["codec"]) == (0, "c2-1300")
+
+
+def test_the_demo_names_what_is_broken(near: Machine, tmp_path: Path) -> None:
+    near.bring()
+    near.models.store.path("decoder_25hz.onnx").write_bytes(b"nothing")
+    done = near("demo", "--out", tmp_path / "demo.wav", "--quality", "25hz")
+    assert done.line.startswith("the message arrived, but cannot be heard: ")
+    assert "decoder_25hz.onnx has changed since it came in" in done.line
+
+
 # The doctor
 
 
@@ -357,3 +425,51 @@ def test_the_doctor_tells_of_focalcodec(near: Machine) -> None:
     broken = found()
     assert broken["quality 25hz"]["state"] == "bad"
     assert "; 50hz, 12.5hz; 7 model files" in broken["focalcodec"]["detail"]
+
+
+def test_the_doctor_says_of_a_damaged_record_only_that(near: Machine) -> None:
+    near.bring()
+    record = near.models.folder / "published" / "record.json"
+    record.write_text('{"version": 1, "fil')
+    found = {one["name"]: one for one in near("--json", "doctor").objects}
+    for name in ("50hz", "25hz", "12.5hz"):
+        one = found[f"quality {name}"]
+        assert one["detail"].startswith(f"{record} is damaged (")
+        assert one["detail"].endswith("): remove it, and bring the models in again")
+        assert (one["state"], one["advice"]) == ("bad", "do as it says")
+    assert (found["focalcodec"]["state"], found["focalcodec"]["advice"]) == (
+        "bad",
+        "do as is said of 50hz",
+    )
+
+
+# Long messages
+
+
+def test_decoding_a_long_packet_holds_its_sound_once(near: Machine, tmp_path: Path) -> None:
+    near.bring()
+    sound, packet, back = (tmp_path / name for name in ("a.wav", "a.focal", "back.wav"))
+    sound.write_bytes(wav_bytes(tone(80, 0.2, 1200.0)))
+    assert near("encode", sound, "-o", packet, "--quality", "12.5hz").code == 0
+    tracemalloc.start()
+    try:
+        assert near("decode", packet, "-o", back).code == 0
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert back.stat().st_size == 44 + 2 * 1200 * 16_000
+    assert peak < 15_000_000  # 77 MB of sound are in memory of their own; a copy would count
+
+
+def test_a_long_recording_goes_as_messages_of_five_minutes(
+    near: Machine, far: Machine, tmp_path: Path, stick: str
+) -> None:
+    near.bring(*ENCODING)
+    far.bring(*DECODING)
+    sound, saved = tmp_path / "a.wav", tmp_path / "in"
+    sound.write_bytes(wav_bytes(tone(80, 0.2, 620.0)))
+    done = near("--json", "send", sound, "--via", stick, "--quality", "12.5hz")
+    assert len({event["id"] for event in done.objects}) == 3
+    listen = ("--json", "listen", "--via", stick, "--count", 3, "--timeout", 60)
+    got = [event["seconds"] for event in far(*listen, "--save", saved).objects]
+    assert got == [300.0, 300.0, 20.0]

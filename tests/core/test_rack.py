@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
@@ -106,3 +106,17 @@ def test_a_damaged_payload_spoils_nothing() -> None:
 
 def test_a_codec_that_nobody_knows_is_said() -> None:
     assert refused(Rack(Shop()), wire_id=99) == "nothing here decodes codec 99: a plugin is missing"
+
+
+def test_what_went_away_since_it_was_loaded_is_said_as_if_it_never_was_there() -> None:
+    shop = Shop()
+    rack = Rack(shop)
+    assert len(rack.decode(ID, b"123").samples) == 3
+    shop.why_not_decode, shop.broken = "no decoder: get it", "it is gone: get everything"
+    assert refused(rack) == "no decoder: get it"
+
+
+def test_a_payload_that_asks_for_more_is_told_of_as_such() -> None:
+    spec = replace(Shop(why_not_decode="no decoder").spec(), why_not_payload=bytes.hex)
+    assert (spec.why_silent(), spec.why_silent(b"\x12")) == ("no decoder", "12")
+    assert Shop(why_not_decode="no decoder").spec().why_silent(b"\x12") == "no decoder"

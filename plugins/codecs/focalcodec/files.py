@@ -18,7 +18,7 @@ from ...models import Models
 from ...models.catalogue import QUALITIES, Published
 from ...models.graph import COMPRESSOR, DECODER, ENCODER, Model
 from ...models.store import SHELVES, Shelf
-from .payload import MARK
+from .payload import MARK, mark_of
 from .quality import HOP, Quality
 
 _NO_RUNTIME = (
@@ -82,6 +82,13 @@ class Files:
     def why_not_decode(self) -> str | None:
         """Return one line that says why nothing can be decoded and what to do, or None."""
         return self._lacking([self._quality.decoder])
+
+    def why_not_payload(self, payload: bytes) -> str | None:
+        """Return the same line, and which decoder a local payload was made for."""
+        why_not, mark = self.why_not_decode(), mark_of(payload, self._quality)
+        if why_not is None or not mark:
+            return why_not
+        return f"{why_not}; this message wants the decoder whose SHA-256 begins with {mark.hex()}"
 
     def _lacking(self, needed: Sequence[Path]) -> str | None:
         if not find_spec("onnxruntime"):

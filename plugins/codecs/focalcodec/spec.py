@@ -38,6 +38,7 @@ def spec_of(quality: Quality, models: Models) -> CodecSpec:
         why_not=files.why_not,
         summary=quality.told,
         why_not_decode=files.why_not_decode,
+        why_not_payload=files.why_not_payload,
         instead=quality.instead,
     )
 

@@ -148,6 +148,19 @@ def test_a_plugin_that_knows_no_remedy_names_the_file(models: Models) -> None:
     assert spec_of(quality, models).why_silent() == "sea needs none.onnx, which is not here"
 
 
+def test_a_local_payload_says_which_decoder_it_wants(models: Models, small: Path) -> None:
+    spec, payload = spec_named("25hz-local", models), bytes.fromhex("1a2b3c4d") + b"tokens"
+    assert spec.why_silent(payload) == (
+        "25hz-local needs decoder_25hz.onnx, which is not here: "
+        "focal models import DIR --any-weights; "
+        "this message wants the decoder whose SHA-256 begins with 1a2b3c4d"
+    )
+    published = spec_named("25hz", models)
+    assert published.why_silent(payload) == published.why_silent()
+    stock(models, small, "local")
+    assert spec.why_silent(payload) is None
+
+
 def test_a_folder_that_is_none_is_a_missing_file(models: Models) -> None:
     models.folder.write_text("not a folder")
     assert "which is not here" in (spec_named("50hz", models).why_silent() or "")
