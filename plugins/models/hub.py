@@ -17,7 +17,7 @@ import shutil
 import time
 import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from io import FileIO
@@ -30,6 +30,7 @@ from .catalogue import REPOSITORY, REVISION
 from .disk import PART, hash_file, lock, mega, telling
 from .record import Entry
 from .store import Part, Store
+from .variables import see_variables, those_set
 from .where import VARIABLE
 
 LOCK = "pull.lock"
@@ -149,6 +150,7 @@ def pull(
     wanted = tuple(dict.fromkeys(files))
     if not _missing(store, wanted):
         return ()
+    see_variables(os.environ, endpoint)
     with _alone(store, tell):
         missing = _missing(store, wanted)  # another pull may have brought them meanwhile
         ways = [_Way(name, store.sizes[name], part_path(store, name, revision)) for name in missing]
@@ -161,6 +163,11 @@ def pull(
 def part_path(store: Store, name: str, revision: str = REVISION) -> Path:
     """Return where a published file is while it comes."""
     return store.path(name).with_name(f"{name}.{revision[:8]}{PART}")
+
+
+def kept(store: Store, name: str) -> int:
+    """Return how many bytes of a file are here that an earlier pull brought."""
+    return _Way(name, store.sizes[name], part_path(store, name)).here
 
 
 @dataclass(frozen=True, slots=True)
@@ -311,9 +318,7 @@ class _Origin:
     @property
     def host(self) -> str:
         """The hub, for messages."""
-        with suppress(ValueError):  # an endpoint like http://[
-            return urlsplit(self.url("_")).netloc or "the hub"
-        return "the hub"
+        return urlsplit(self.url("_")).netloc.rpartition("@")[2]  # before it may be a password
 
     @contextmanager
     def asked(self, name: str, start: int) -> Generator[_Response]:
@@ -321,31 +326,45 @@ class _Origin:
 
         Raises:
             _Broken: the hub cannot be reached, or the connection ended on the way.
-            ModelError: offline mode is on.
+            ModelError: offline mode is on, or the client cannot work as it is told to.
         """
-        from huggingface_hub import constants, get_session
         from huggingface_hub.errors import OfflineModeIsEnabled
 
-        client = cast("_Client", get_session())
-        headers = _headers() | ({"range": f"bytes={start}-"} if start else {})
-        timeout = float(constants.HF_HUB_DOWNLOAD_TIMEOUT)
-        stream = client.stream("GET", self.url(name), headers=headers, timeout=timeout)
         broken = _client_errors()
-        refused: tuple[type[Exception], ...] = (*broken, UnicodeError)  # a host that is no name
         with ExitStack() as stack:
             try:
-                response = stack.enter_context(stream)
+                response = stack.enter_context(self._stream(name, start))
             except OfflineModeIsEnabled as error:
                 raise ModelError(
                     f"{name} is missing and nothing is downloaded in offline mode: "
                     f"unset HF_HUB_OFFLINE, or {_IMPORT}"
                 ) from error
-            except refused as error:
+            except broken as error:
                 raise _Broken(_line(error)) from error
+            except (ValueError, OSError) as error:
+                raise _misled(error) from error
             try:
                 yield response
             except broken as error:
                 raise _Broken(_line(error)) from error
+
+    def _stream(self, name: str, start: int) -> AbstractContextManager[_Response]:
+        """Return a request for a file from a byte on; entering it sends it."""
+        from huggingface_hub import constants, get_session
+
+        misled: tuple[type[Exception], ...] = (ImportError, ValueError, OSError, *_client_errors())
+        try:
+            client = cast("_Client", get_session())
+            headers = _headers() | ({"range": f"bytes={start}-"} if start else {})
+            timeout = float(constants.HF_HUB_DOWNLOAD_TIMEOUT)
+            return client.stream("GET", self.url(name), headers=headers, timeout=timeout)
+        except misled as error:
+            raise _misled(error) from error
+
+
+def _misled(error: Exception) -> ModelError:
+    """Return what to say of a client that cannot work as something outside tells it to."""
+    return ModelError(f"nothing can be downloaded: {_line(error)}; look at {those_set(os.environ)}")
 
 
 def _headers() -> dict[str, str]:
@@ -354,6 +373,11 @@ def _headers() -> dict[str, str]:
 
     headers = {"user-agent": "focal", "accept-encoding": "identity"}
     if not constants.HF_HUB_DISABLE_IMPLICIT_TOKEN and (token := get_token()):
+        if not (token.isascii() and token.isprintable()):
+            raise ModelError(
+                "the token has letters that no token has: look at HF_TOKEN, or log in again with "
+                "`hf auth login`"
+            )
         headers["authorization"] = f"Bearer {token}"
     return headers
 

@@ -158,4 +158,26 @@ def test_a_token_goes_to_the_hub_and_not_to_where_it_leads(pulls: Pulls) -> None
 
 
 def test_a_variable_that_should_be_a_number_is_told_in_one_line(pulls: Pulls) -> None:
-    pulls.fails("look at the variables HF_", HF_HUB_DOWNLOAD_TIMEOUT="long")
+    pulls.fails("look at the variables HF_", HF_HUB_ETAG_TIMEOUT="long")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("HF_ENDPOINT", "http://127.0.0.1:99999", "HF_ENDPOINT is 'http://127.0.0.1:99999', "),
+        ("HF_ENDPOINT", "http://me:secret@x:abc", "HF_ENDPOINT is 'http://…@x:abc', "),
+        ("HTTPS_PROXY", "foo:bar", "HTTPS_PROXY is 'http://foo:bar', "),
+        ("ALL_PROXY", "socks5://127.0.0.1:9", "ALL_PROXY names a SOCKS proxy, "),
+        ("SSL_CERT_FILE", "/nonexistent", "SSL_CERT_FILE is '/nonexistent', "),
+        ("HF_HUB_DOWNLOAD_TIMEOUT", "-1", "HF_HUB_DOWNLOAD_TIMEOUT is '-1', "),
+        ("HF_TOKEN", "ä", "look at HF_TOKEN, or log in again"),
+        ("HF_TOKEN_PATH", "/", "look at "),
+        ("SSLKEYLOGFILE", "/nonexistent/keys", "SSLKEYLOGFILE"),
+    ],
+)
+def test_a_variable_that_cannot_be_is_named_in_one_line(
+    pulls: Pulls, name: str, value: str, said: str
+) -> None:
+    """Some are looked at beforehand; others the client trips over, wherever it reads them."""
+    pulls.fails(said, **{"NO_PROXY": "127.0.0.1", name: value})
+    assert not pulls.hub.asked
