@@ -17,10 +17,11 @@ from .core.errors import ModelError, SettingsError
 from .plugins.models import Models, Sessions
 from .plugins.models.bring import Offered, bring, offered, see_inside, see_sizes
 from .plugins.models.bring import can_look as can_look
+from .plugins.models.bring import is_hearsay as is_hearsay
 from .plugins.models.catalogue import ENCODER, QUALITIES, Published
-from .plugins.models.disk import lock, telling
-from .plugins.models.hub import LOCK, Progress, pull
-from .plugins.models.kinds import model_of
+from .plugins.models.disk import PART, lock, mega, telling
+from .plugins.models.hub import LOCK, Progress, kept, part_path, pull
+from .plugins.models.kinds import model_of, quality_of
 from .plugins.models.slim import AlreadySlim, slim
 from .plugins.models.store import SHELVES, Part, Shelf, Store
 from .results import Lacking, Model, Optimized, Quality, Removed, Weights
@@ -58,12 +59,24 @@ class Wanted:
 ALL = tuple(Wanted(quality, shelf) for shelf in SHELVES for quality in QUALITIES)
 
 
-def wanted(words: Iterable[str]) -> list[Wanted]:
-    """Return the qualities of these names. Raises SettingsError: one is not known."""
+PUBLISHED = tuple(one for one in ALL if one.shelf == "published")
+
+
+def wanted(words: Iterable[str], choices: Iterable[Wanted] = ALL) -> list[Wanted]:
+    """Return the qualities of these names.
+
+    Args:
+        words: the names.
+        choices: what a wrong name is told to be one of; a right one may be another.
+
+    Raises:
+        SettingsError: one is not known.
+    """
     known = {one.name: one for one in ALL}
     for word in words:
         if word not in known:
-            raise SettingsError(f"there are no models of {word!r}{nearest(word, known)}")
+            near = nearest(word, [one.name for one in choices])
+            raise SettingsError(f"there are no models of {word!r}{near}")
     return [known[word] for word in dict.fromkeys(words)]
 
 
@@ -81,6 +94,53 @@ def listing(store: Store) -> tuple[Weights, list[Quality], list[Model]]:
     rows = [_quality(store, one) for one in ALL if one.shelf == "published" or local]
     size = sum(model.bytes or 0 for model in models if model.state == "good")
     return Weights(str(store.folder), len(models), size), rows, models
+
+
+@dataclass(frozen=True, slots=True)
+class Unfinished:
+    """A file in the store that is not whole.
+
+    Args:
+        path: of what there is.
+        bytes: that it has.
+        what: to do with it.
+    """
+
+    path: str
+    bytes: int
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.path} has {mega(self.bytes)}: {self.what}"
+
+
+def unfinished(store: Store) -> list[Unfinished]:
+    """Return what is there of files that are not whole. Raises ModelError: it cannot be read."""
+    with telling(f"{store.folder} cannot be read"):
+        return [
+            one
+            for shelf in SHELVES
+            for name in store.sizes
+            for path in sorted((store.folder / shelf).glob(f"*{name}*{PART}"))
+            if (one := _unfinished(store, name, path))
+        ]
+
+
+def _unfinished(store: Store, name: str, path: Path) -> Unfinished | None:
+    try:
+        size = path.stat().st_size
+    except FileNotFoundError:  # it has become a file meanwhile
+        return None
+    if path.name.startswith("."):
+        what = (
+            "it is being made, or was left; the next `focal models import` or `optimize` removes it"
+        )
+    elif path != part_path(store, name) or store.look(name)[0] == "good":
+        what = "no pull needs it any more, delete it"
+    else:
+        pull = f"`focal models pull {quality_of(name).name}` goes on from there"
+        what = f"{name} has come so far of {mega(store.sizes[name])}; {pull}"
+    return Unfinished(str(path), size, what)
 
 
 def qualities_of(store: Store, those: Iterable[Wanted]) -> list[Quality]:
@@ -139,14 +199,18 @@ def _passing(name: str, size: int, count: Count) -> Callable[[int], None]:
 
 def _quality(store: Store, one: Wanted) -> Quality:
     missing = [name for name in one.quality.files if store.look(name, one.shelf)[0] != "good"]
-    sizes = {name: None if one.shelf == "local" else store.sizes[name] for name in missing}
     return Quality(
         name=one.name,
         shelf=one.shelf,
         send=not any(name in missing for name in one.to_send),
         receive=one.quality.decoder not in missing,
-        missing=tuple(Lacking(name, sizes[name]) for name in missing),
+        missing=tuple(_lacking(store, name, one.shelf) for name in missing),
     )
+
+
+def _lacking(store: Store, name: str, shelf: Shelf = "published") -> Lacking:
+    with telling(f"what is here of {name} cannot be read"):
+        return Lacking(name, None if shelf == "local" else store.sizes[name] - kept(store, name))
 
 
 # What comes ---------------------------------------------------------------------------------
@@ -158,15 +222,17 @@ class Plan:
 
     Args:
         names: of the files that the qualities take.
-        missing: those of them that are not here.
+        missing: those of them that are not here, and what is to come of each.
+        kept: bytes of each of these that are here already.
     """
 
     names: tuple[str, ...]
     missing: tuple[Lacking, ...]
+    kept: tuple[int, ...]
 
     @property
     def bytes(self) -> int:
-        """Of all that is missing."""
+        """That are to come."""
         return sum(one.bytes or 0 for one in self.missing)
 
 
@@ -189,8 +255,9 @@ def to_pull(store: Store, those: Iterable[Wanted], decoder_only: bool) -> Plan:
                 f"{one.name} is weights of your own: focal models import DIR --any-weights"
             )
         names |= dict.fromkeys([one.quality.decoder] if decoder_only else one.quality.files)
-    missing = [name for name in names if store.look(name)[0] != "good"]
-    return Plan(tuple(names), tuple(Lacking(name, store.sizes[name]) for name in missing))
+    missing = [_lacking(store, name) for name in names if store.look(name)[0] != "good"]
+    here = [store.sizes[one.file] - (one.bytes or 0) for one in missing]
+    return Plan(tuple(names), tuple(missing), tuple(here))
 
 
 def fetch(

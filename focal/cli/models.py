@@ -28,11 +28,14 @@ def command() -> None:
 @click.pass_obj
 def list_(shell: Shell) -> None:
     """List the qualities, what each can do here and what it lacks, then the files."""
-    from ..models import listing
+    from ..models import listing, unfinished
 
+    store = shell.models().store
     with shell.working("looking"):
-        weights, qualities, models = listing(shell.models().store)
+        weights, qualities, models = listing(store)
     shell.show_all([weights, *qualities, *models])
+    for one in unfinished(store):
+        shell.note(str(one))
     if not models:
         shell.note(
             "no models are here: `focal models pull QUALITY` downloads them, "
@@ -46,9 +49,9 @@ def list_(shell: Shell) -> None:
 @click.pass_obj
 def pull(shell: Shell, qualities: tuple[str, ...], decoder_only: bool) -> None:
     """Download the models of each QUALITY; what was cut off goes on where it was."""
-    from ..models import fetch, qualities_of, to_pull, wanted
+    from ..models import PUBLISHED, fetch, qualities_of, to_pull, wanted
 
-    store, those = shell.models().store, wanted(qualities)
+    store, those = shell.models().store, wanted(qualities, PUBLISHED)
     with shell.working("looking"):
         plan = to_pull(store, those, decoder_only)
     _tell_price(shell, plan)
@@ -60,8 +63,9 @@ def pull(shell: Shell, qualities: tuple[str, ...], decoder_only: bool) -> None:
 def _tell_price(shell: Shell, plan: Plan) -> None:
     from ..plugins.models.disk import mega
 
-    for one in plan.missing:
-        shell.note(f"{one.file:22} {mega(one.bytes or 0):>9} to download")
+    for one, kept in zip(plan.missing, plan.kept, strict=True):
+        here = f", {mega(kept)} are here" if kept else ""
+        shell.note(f"{one.file:22} {mega(one.bytes or 0):>9} to download{here}")
     if len(plan.missing) != 1:
         shell.note(f"{mega(plan.bytes)} in all" if plan.missing else "all is here")
 
@@ -99,7 +103,7 @@ def import_(shell: Shell, folder: str, any_weights: bool, as_published: bool) ->
     decode. With --as-published they take the places of the published ones: only for files that
     you know to be the same models.
     """
-    from ..models import bring_in, can_look, look_over
+    from ..models import bring_in, can_look, is_hearsay, look_over
 
     models = shell.models()
     with shell.working("looking") as say:
@@ -107,6 +111,12 @@ def import_(shell: Shell, folder: str, any_weights: bool, as_published: bool) ->
         files = look_over(models.store, models.sessions, Path(folder), say, any_sizes=any_sizes)
     if not can_look():
         shell.note("not tried what is in them: onnxruntime is not installed here")
+    for file in files:
+        if not any_sizes and is_hearsay(models.store, file):
+            shell.note(
+                f"{file.name} is optimized: only record.json beside it says that it was made of "
+                "the published one"
+            )
     shelf: Shelf = "local" if any_weights and not as_published else "published"
     with shell.counting() as counter:
         done = bring_in(models.store, files, shelf, counter.count, forced=as_published)
@@ -119,12 +129,14 @@ def import_(shell: Shell, folder: str, any_weights: bool, as_published: bool) ->
 @click.pass_obj
 def verify(shell: Shell) -> None:
     """Hash every file again: good, changed, missing or unknown; exit 1 if one is not good."""
-    from ..models import verify
+    from ..models import unfinished, verify
 
     store = shell.models().store
     with shell.counting() as counter:
         models = list(verify(store, counter.count))
     shell.show_all(models, "no models are here")
+    for one in unfinished(store):
+        shell.note(str(one))
     bad = [model.file for model in models if model.state != "good"]
     if bad:
         raise click.ClickException(f"{len(bad)} not good: {', '.join(bad)}")

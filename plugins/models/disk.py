@@ -36,6 +36,11 @@ _CURES = {
 }
 
 
+def part_of(path: Path) -> Path:
+    """Return the name under which a file is made; a part is made under its own."""
+    return path if path.name.endswith(PART) else path.with_name(f".{path.name}{PART}")
+
+
 def mega(count: int) -> str:
     """Return a number of bytes as people read it."""
     return f"{count / 1e6:,.1f} MB" if count >= 100_000 else f"{count:,} bytes"
@@ -126,7 +131,7 @@ def _pour(
 
 def write_whole(path: Path, data: bytes) -> None:
     """Write a file that has all its bytes, or those of before. One process at a time. OSError."""
-    part = path.with_name(f".{path.name}{PART}")
+    part = part_of(path)
     try:
         with part.open("wb") as file:
             file.write(data)

@@ -7,8 +7,9 @@ while it had the lock (store.py).
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, cast
 
@@ -104,13 +105,34 @@ def _entry(said: object) -> Entry:
     table = cast("dict[str, object]", said)
     facts = {field.name: table.get(field.name, field.default) for field in fields(Entry)}
     for field in fields(Entry):
-        if not isinstance(facts[field.name], _TYPES[str(field.type)]):
-            raise ValueError(f"{field.name} is {facts[field.name]!r}")
+        fact = facts[field.name]
+        if fact is MISSING:
+            raise ValueError(f"{field.name} is missing")
+        if not isinstance(fact, _TYPES[str(field.type)]):
+            raise ValueError(f"{field.name} is {_short(fact)}")
     entry = Entry(**cast("dict[str, Any]", facts))
-    if len(entry.sha256) != 64 or len(bytes.fromhex(entry.sha256)) != 32:
-        raise ValueError(f"sha256 is {entry.sha256!r}")
+    _check(entry)
     return entry
 
+
+def _check(entry: Entry) -> None:
+    """See that facts of the right types can be what they say. Raises ValueError."""
+    for name, digits in (("sha256", entry.sha256), ("optimized_from", entry.optimized_from)):
+        if digits is not None and not _SHA256.fullmatch(digits):
+            raise ValueError(f"{name} is {_short(digits)}")
+    if not 0 <= entry.at < _YEAR_10000:
+        raise ValueError(f"at is {_short(entry.at)}")
+
+
+def _short(fact: object) -> str:
+    """Return a fact as it may stand in a line."""
+    said = ascii(fact)
+    return said if len(said) <= _MAX_SAID else f"{said[:_MAX_SAID]}…"
+
+
+_MAX_SAID = 60
+_YEAR_10000 = 253_402_300_800
+_SHA256 = re.compile("[0-9a-f]{64}")
 
 _TYPES: dict[str, tuple[type, ...]] = {
     "int": (int,),

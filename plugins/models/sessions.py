@@ -12,7 +12,7 @@ import re
 import sys
 import tempfile
 import threading
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -35,6 +35,38 @@ _MISSING = "FocalCodec needs onnxruntime: pip install 'focal-voice[focalcodec]'"
 _DTYPES = {"tensor(float)": "float32", "tensor(int64)": "int64"}
 _SILENT = 4
 """Onnxruntime's severity "fatal": it writes all else to stderr as well, which we say in a line."""
+
+
+class Halt:
+    """Ends, from another thread, what runs in onnxruntime, and what is begun after that.
+
+    One operator that is at work, and the loading of a file, go on to their ends.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._ends: list[Callable[[], None]] = []
+        self._halted = False
+
+    def __call__(self) -> None:
+        """End it."""
+        with self._lock:
+            self._halted = True
+            for end in self._ends:
+                end()
+
+    @contextmanager
+    def by(self, end: Callable[[], None]) -> Generator[None]:
+        """Have what runs in this context ended by a call. Raises Unfit: it is not to begin."""
+        with self._lock:
+            if self._halted:
+                raise Unfit("it was ended")
+            self._ends.append(end)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._ends.remove(end)
 
 
 class Sessions:
@@ -65,11 +97,17 @@ class Sessions:
             CodecError: onnxruntime failed on this input.
             RuntimeError: nobody holds the sessions.
         """
+        return self.run_until(Halt(), model, given)
+
+    def run_until(
+        self, halt: Halt, model: Model, given: NDArray[Any]
+    ) -> Mapping[str, NDArray[Any]]:
+        """As ``run``, unless it is ended: then it has failed."""
         key = (model.path, model.graph, model.given, model.gives)
-        load = partial(_load, model, self._settings)
+        load = partial(_load, model, self._settings, halt)
         with self._warm.use(key, _state(model.path), load) as loaded:
             try:
-                return loaded.run(given)
+                return loaded.run(given, halt)
             except Unfit as error:
                 raise CodecError(f"{model.path}: {_line(str(error))}") from error
 
@@ -99,8 +137,15 @@ class _Session(Protocol):
     def get_outputs(self) -> Sequence[_Argument]: ...
 
     def run(
-        self, names: Sequence[str], given: Mapping[str, NDArray[Any]], /
+        self, names: Sequence[str], given: Mapping[str, NDArray[Any]], options: _RunOptions, /
     ) -> Sequence[NDArray[Any]]: ...
+
+
+class _RunOptions(Protocol):
+    """What is set of ``onnxruntime.RunOptions``."""
+
+    terminate: bool
+    log_severity_level: int
 
 
 class _Options(Protocol):
@@ -119,6 +164,8 @@ class _Library(Protocol):
 
     def SessionOptions(self) -> _Options: ...
 
+    def RunOptions(self) -> _RunOptions: ...
+
     def InferenceSession(
         self, path: str, options: _Options, /, *, providers: list[str], enable_fallback: int
     ) -> _Session: ...
@@ -134,26 +181,33 @@ class _Loaded:
 
     model: Model
     session: _Session
+    library: _Library
 
-    def run(self, given: NDArray[Any]) -> dict[str, NDArray[Any]]:
+    def run(self, given: NDArray[Any], halt: Halt) -> dict[str, NDArray[Any]]:
         """Return the outputs by name.
 
         Raises:
             Unfit: the session failed, or its outputs are not what the graph says.
         """
         graph = self.model.graph
-        try:
-            results = self.session.run(
-                [port.name for port in graph.outputs], {graph.input.name: given}
-            )
-        except Exception as error:  # onnxruntime's have no common ancestor but this one
-            raise Unfit(f"it failed: {_words(error)}") from error
+        results = self._run([port.name for port in graph.outputs], {graph.input.name: given}, halt)
         for port, result in zip(graph.outputs, results, strict=True):
             if wrong := _misfit(port, result):
                 raise Unfit(wrong)
         if len({result.shape[1] for result in results}) > 1:
             raise Unfit("what it gave is not all of one length")
         return {port.name: array for port, array in zip(graph.outputs, results, strict=True)}
+
+    def _run(
+        self, names: Sequence[str], given: Mapping[str, NDArray[Any]], halt: Halt
+    ) -> Sequence[NDArray[Any]]:
+        options = self.library.RunOptions()
+        options.log_severity_level = _SILENT
+        with halt.by(partial(setattr, options, "terminate", True)):
+            try:
+                return self.session.run(names, given, options)
+            except Exception as error:  # onnxruntime's have no common ancestor but this one
+                raise Unfit(f"it failed: {_words(error)}") from error
 
 
 def _misfit(port: Port, result: NDArray[Any]) -> str | None:
@@ -179,7 +233,7 @@ def _described(array: Port | _Argument) -> str:
 # Loading.
 
 
-def _load(model: Model, settings: ModelSettings) -> _Loaded:
+def _load(model: Model, settings: ModelSettings, halt: Halt) -> _Loaded:
     """Open a model file and try it.
 
     Raises:
@@ -192,8 +246,8 @@ def _load(model: Model, settings: ModelSettings) -> _Loaded:
         inspect(model.path)
         session = _opened(library, model.path, _options(library, settings), providers)
         _compare(session, model.graph)
-        loaded = _Loaded(model, session)
-        _try(loaded)
+        loaded = _Loaded(model, session, library)
+        _try(loaded, halt)
     except Unfit as error:
         raise CodecMissing(_refusal(model, str(error))) from error
     return loaded
@@ -207,11 +261,22 @@ def _refusal(model: Model, why: str) -> str:
 
 
 def _opened(library: _Library, path: Path, options: _Options, providers: list[str]) -> _Session:
+    if not _is_text(path):
+        raise Unfit("its path is not UTF-8, and onnxruntime opens no such file: rename its folder")
     try:
         # Without its fallback: that one prints to stdout, and goes on with another provider.
         return library.InferenceSession(str(path), options, providers=providers, enable_fallback=0)
     except Exception as error:  # onnxruntime's have no common ancestor but this one
         raise Unfit(_words(error)) from error
+
+
+def _is_text(path: Path) -> bool:
+    """Tell whether a path can be written in UTF-8."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _compare(session: _Session, graph: Graph) -> None:
@@ -244,7 +309,7 @@ def _names(arguments: Mapping[str, _Argument]) -> str:
     return " and ".join(arguments) or "nothing"
 
 
-def _try(loaded: _Loaded) -> None:
+def _try(loaded: _Loaded, halt: Halt) -> None:
     """Run a model once on zeros, to see that it runs and is of its rate.
 
     Raises:
@@ -253,7 +318,7 @@ def _try(loaded: _Loaded) -> None:
     import numpy as np
 
     model = loaded.model
-    results = loaded.run(np.zeros(model.given, _DTYPES[model.graph.input.type]))
+    results = loaded.run(np.zeros(model.given, _DTYPES[model.graph.input.type]), halt)
     for name, result in results.items():
         if result.shape[1] != model.gives:
             raise Unfit(

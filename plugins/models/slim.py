@@ -11,6 +11,7 @@ its name before it was tried. A file that is not understood is left alone, with 
 
 from __future__ import annotations
 
+import mmap
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -19,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from ...core.errors import ModelError
-from .disk import PART, telling
+from .disk import part_of, telling
 
 if TYPE_CHECKING:
     import numpy as np
@@ -65,6 +66,15 @@ class Slimmed:
     reach: int
 
 
+def is_slim(path: Path) -> bool:
+    """Tell whether a file may be one that was made small: it has our mark. Raises OSError."""
+    with path.open("rb") as file:
+        if not os.fstat(file.fileno()).st_size:
+            return False
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            return data.find(f"{_MARK}.row".encode()) >= 0
+
+
 def slim(source: Path, target: Path, run: Run | None = None) -> Slimmed:
     """Write the encoder ``source`` with a small table of positions to ``target``.
 
@@ -72,7 +82,8 @@ def slim(source: Path, target: Path, run: Run | None = None) -> Slimmed:
 
     Args:
         source: the encoder; it is only read.
-        target: what is written, whole or not at all; it may be ``source``.
+        target: what is written, whole or not at all; it may be ``source``. A part (disk.py) is
+            written under its own name, and is gone where this fails.
         run: with it both files are run on one second of noise and compared, bit by bit.
 
     Raises:
@@ -80,7 +91,7 @@ def slim(source: Path, target: Path, run: Run | None = None) -> Slimmed:
         ModelError: the file is not understood or not proven equal, onnx is missing, or the disk
             refuses; ``target`` is as it was.
     """
-    part = target.with_name(f".{target.name}{PART}")
+    part = part_of(target)
     try:
         table = _rewrite(source, part)
         _check(part, target)

@@ -17,7 +17,7 @@ from typing import Literal, TypeAlias, get_args
 
 from ...core.errors import CodecMissing, ModelError
 from .catalogue import SIZES
-from .disk import PART, Stamp, hash_file, lock, nothing, telling
+from .disk import PART, Stamp, hash_file, lock, nothing, part_of, telling
 from .kinds import quality_of
 from .record import Entry, read_record, write_record
 
@@ -211,6 +211,8 @@ class Store:
     def changing(self, *, wait: bool = False) -> Generator[None]:
         """Be the only one that makes parts, for the time of the context.
 
+        Parts that a killed process left are removed first.
+
         Raises:
             ModelError: another process is at it, or the folder cannot be written.
         """
@@ -223,7 +225,19 @@ class Store:
                 raise ModelError(
                     f"another process is changing the models in {self.folder}: wait for its end"
                 )
+            with telling(f"the models in {self.folder} cannot be changed"):
+                for left in self.parts():
+                    left.unlink(missing_ok=True)
             yield
+
+    def parts(self) -> list[Path]:
+        """Return what is being made, or was left by a killed process. Raises OSError."""
+        return [
+            path
+            for shelf in SHELVES
+            for name in self.sizes
+            for path in sorted((self.folder / shelf).glob(f".*{name}*{PART}"))
+        ]
 
     @contextmanager
     def part(self, name: str, shelf: Shelf = "published") -> Generator[Path]:
@@ -232,11 +246,9 @@ class Store:
         Only for who is ``changing``: another process makes it under the same name.
 
         Raises:
-            ModelError: what a killed process left there cannot be removed.
+            ModelError: it cannot be removed.
         """
-        path = self.folder / shelf / f".{name}{PART}"
-        with telling(f"{path} cannot be removed"):
-            path.unlink(missing_ok=True)
+        path = part_of(self.path(name, shelf))
         try:
             yield path
         finally:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Generator
@@ -18,13 +20,15 @@ from focal.core.errors import ModelError
 from focal.models import Wanted, fetch, look_over, remove, to_pull, wanted
 from focal.plugins.models.catalogue import ENCODER, SIZES
 from focal.plugins.models.disk import lock
-from focal.plugins.models.hub import LOCK, Progress, Pulled
+from focal.plugins.models.hub import LOCK, Progress, Pulled, part_path
 from focal.plugins.models.sessions import Sessions
 from focal.plugins.models.settings import ModelSettings
 from focal.plugins.models.store import Store
 from focal.results import Lacking
 from tests.cli.conftest import Done, Focal
-from tests.deadline import environment
+from tests.deadline import Deadline, environment, running
+from tests.deadline import focal as focal_command
+from tests.plugins.models.graphs import endless
 from tests.plugins.models.hubserver import serving
 from tests.plugins.models.test_slim import Graph, positions
 from tests.unprivileged import ordinary_user
@@ -200,6 +204,68 @@ class TestImport:
         files = look_over(store, sessions, source, said.append, any_sizes=False)
         assert said == [f"looking at {name}" for name in SIZES] and len(files) == 7
 
+    def test_what_came_on_somebodys_word_takes_it_again(
+        self, focal: Focal, folder: Path, source: Path, tmp_path: Path
+    ) -> None:
+        """Also where it was optimized since: only its record tells what it is."""
+        with_table(source / ENCODER)
+        good(focal("models", "import", source, "--as-published"))
+        good(focal("models", "optimize"))
+        stick = tmp_path / "stick"
+        stick.mkdir()
+        for name in (ENCODER, "record.json"):
+            shutil.copyfile(folder / "published" / name, stick / name)
+        os.environ["FOCAL_MODELS_DIR"] = str(tmp_path / "another")
+        done = focal("models", "import", stick)
+        assert (done.code, done.line) == (
+            1,
+            f"{stick / ENCODER} came to where it is by --as-published: say so again if you too "
+            "know what it is; nothing was taken",
+        )
+        (row,) = rows(good(focal("models", "import", stick, "--as-published", "--json")), "model")
+        assert row["forced"] and row["optimized_from"]
+
+    def test_a_record_makes_no_published_ones_of_others(
+        self, focal: Focal, folder: Path, source: Path
+    ) -> None:
+        good(focal("models", "import", source, "--any-weights"))
+        record = json.loads((folder / "local" / "record.json").read_text())
+        for facts in record["files"].values():
+            facts["optimized_from"] = "0" * 64
+        (source / "record.json").write_text(json.dumps(record))
+        for name in SIZES:
+            done = focal("models", "import", source)
+            assert done.code == 1 and f"{source / name} has " in done.line
+            (source / name).unlink()
+
+    def test_an_optimized_encoder_of_unknown_origin_is_told(
+        self, focal: Focal, folder: Path, source: Path, tmp_path: Path
+    ) -> None:
+        with_table(source / ENCODER)
+        good(focal("models", "import", source, "--any-weights"))
+        good(focal("models", "optimize"))
+        stick = tmp_path / "stick"
+        stick.mkdir()
+        for name in (ENCODER, "record.json"):
+            shutil.copyfile(folder / "local" / name, stick / name)
+        done = good(focal("models", "import", stick))
+        said = "is optimized: only record.json beside it says that it was made of the published one"
+        assert f"{ENCODER} {said}" in done.err
+        assert said not in good(focal("models", "import", stick)).err
+
+    def test_ctrl_c_ends_a_model_that_does_not_end(self, source: Path, tmp_path: Path) -> None:
+        (source / DECODER).write_bytes(endless().SerializeToString())
+        command = running(
+            focal_command("models", "import", str(source), "--any-weights"),
+            Deadline(),
+            env={"FOCAL_MODELS_DIR": str(tmp_path / "models")},
+        )
+        with command as importing:
+            importing.line(f"looking at {DECODER}", of="err")
+            importing.signal(signal.SIGINT)
+            assert importing.wait() == 130, importing.story()
+        assert not (tmp_path / "models").exists()
+
 
 class TestVerify:
     def test_what_is_not_good_is_named(self, focal: Focal, folder: Path, source: Path) -> None:
@@ -281,6 +347,18 @@ def of_these_sizes(folder: Path, source: Path) -> Store:
     return Store(folder, {name: (source / name).stat().st_size for name in SIZES})
 
 
+def from_nowhere(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a pull, in a process of its own, from a hub that is not there."""
+    env = {"FOCAL_MODELS_DIR": str(folder), "HF_ENDPOINT": "http://127.0.0.1:9"}
+    return subprocess.run(
+        [sys.executable, "-m", "focal", "models", "pull", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env=environment(env),
+    )
+
+
 class TestPull:
     def test_it_brings_what_is_missing(self, folder: Path, source: Path) -> None:
         store = of_these_sizes(folder, source)
@@ -315,15 +393,41 @@ class TestPull:
         assert "all is here" in done.err
         assert done.out.count(" good ") == 5 and done.out.count("sends and receives") == 2
 
-    def test_a_hub_out_of_reach_is_one_line_after_the_price(self, folder: Path) -> None:
-        env = {"FOCAL_MODELS_DIR": str(folder), "HF_ENDPOINT": "http://127.0.0.1:9"}
-        done = subprocess.run(
-            [sys.executable, "-m", "focal", "models", "pull", "50hz", "--json"],
-            capture_output=True,
-            text=True,
-            timeout=60,
-            env=environment(env),
+    def test_what_an_earlier_pull_brought_is_here_and_not_to_come(
+        self, focal: Focal, folder: Path
+    ) -> None:
+        name = "decoder_12_5hz.onnx"
+        part = part_path(Store(folder), name)
+        part.parent.mkdir(parents=True)
+        with part.open("wb") as file:
+            file.truncate(95_000_000)
+        plan = to_pull(Store(folder), wanted(["12.5hz"]), decoder_only=True)
+        assert plan.missing == (Lacking(name, SIZES[name] - 95_000_000),)
+        assert plan.bytes + 95_000_000 == SIZES[name] and plan.kept == (95_000_000,)
+        done = from_nowhere(folder, "12.5hz", "--decoder-only")
+        assert done.stderr.startswith(f"{name}      52.4 MB to download, 95.0 MB are here\n")
+        says = (
+            f"{part} has 95.0 MB: {name} has come so far of 147.4 MB; "
+            "`focal models pull 12.5hz` goes on from there\n"
         )
+        assert good(focal("models", "verify")).err == f"no models are here\n{says}"
+        listed = good(focal("models", "list"))
+        assert says in listed.err and f"{name} (52.4 MB)" in listed.out
+
+    def test_what_else_is_not_whole_is_told(self, focal: Focal, folder: Path, source: Path) -> None:
+        good(focal("models", "import", source, "--as-published"))
+        of_no_use = part_path(Store(folder), ENCODER)
+        of_no_use.write_bytes(b"abc")
+        left = folder / "local" / f"..{ENCODER}.part.part"
+        left.write_bytes(b"abcd")
+        done = good(focal("models", "list"))
+        assert f"{of_no_use} has 3 bytes: no pull needs it any more, delete it" in done.err
+        assert f"{left} has 4 bytes: it is being made, or was left; the next " in done.err
+        assert focal("models", "optimize").code == 1
+        assert not left.exists() and of_no_use.exists()
+
+    def test_a_hub_out_of_reach_is_one_line_after_the_price(self, folder: Path) -> None:
+        done = from_nowhere(folder, "50hz", "--json")
         *price, line = done.stderr.splitlines()
         assert (done.returncode, done.stdout) == (1, "")
         assert price == [
@@ -340,6 +444,10 @@ class TestPull:
         done = focal("models", "pull", "25hz-local")
         assert done.code == 2 and "--any-weights" in done.line
         assert focal("models", "pull").code == 2
+        done = focal("models", "pull", "nix")
+        assert (done.code, done.line) == (
+            2, "there are no models of 'nix'; there is 12.5hz, 25hz, 50hz"
+        )  # fmt: skip
 
 
 class TestOptimize:

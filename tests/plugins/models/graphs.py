@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, helper
+from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, helper
 
 from focal.plugins.models.graph import DECODER, Model
 
@@ -29,7 +29,12 @@ def constant(name: str, *values: int) -> TensorProto:
 
 
 def node(
-    kind: str, inputs: str, outputs: str, *, domain: str | None = None, **attributes: int
+    kind: str,
+    inputs: str,
+    outputs: str,
+    *,
+    domain: str | None = None,
+    **attributes: int | Sequence[int] | GraphProto,
 ) -> NodeProto:
     made = helper.make_node(kind, inputs.split(), outputs.split(), domain=domain)
     made.attribute.extend(helper.make_attribute(*one) for one in attributes.items())
@@ -62,6 +67,35 @@ def graph(
 def sound() -> ModelProto:
     """Make a decoder to which nothing is wrong; its outputs come in the other order."""
     return graph(nodes(), outputs=[out("phase"), out("magnitude")])
+
+
+def restless(kind: str) -> ModelProto:
+    """Make a decoder whose magnitude is an operator on minus a token, or one more than that."""
+    more = helper.make_tensor("more", FLOAT, [], [1.0 if kind == "Log" else 0.0])
+    steps = [
+        *nodes(magnitude="near"),
+        node("Sub", "more near", "less"),
+        node(kind, "less", "magnitude"),
+    ]
+    return graph(steps, tensors=[more])
+
+
+def endless() -> ModelProto:
+    """Make a sound decoder but for the time that it takes."""
+    value = helper.make_tensor_value_info
+    body = helper.make_graph(
+        [node("Identity", "going", "goes"), node("Neg", "before", "after")],
+        "round",
+        [value("at", INT64, []), value("going", TensorProto.BOOL, []), out("before")],
+        [value("goes", TensorProto.BOOL, []), out("after")],
+    )
+    steps = [
+        *nodes(magnitude="near"),
+        node("Loop", "rounds always near", "magnitude", body=body),
+    ]
+    rounds = helper.make_tensor("rounds", INT64, [], [2**62])
+    always = helper.make_tensor("always", TensorProto.BOOL, [], [True])
+    return graph(steps, tensors=[rounds, always])
 
 
 def outside(location: str, name: str = "far") -> TensorProto:

@@ -2,24 +2,49 @@
 
 from __future__ import annotations
 
+import _thread
 import errno
 import hashlib
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+from numpy.typing import NDArray
+from onnx import ModelProto, helper
 
 from focal.core.errors import CodecMissing, ModelError
-from focal.plugins.models.bring import Offered, bring, offered, see_inside, see_sizes
-from focal.plugins.models.catalogue import REVISION, SIZES
-from focal.plugins.models.sessions import Sessions
+from focal.plugins.models.bring import (
+    Offered,
+    bring,
+    is_hearsay,
+    offered,
+    see_inside,
+    see_sizes,
+)
+from focal.plugins.models.catalogue import REPOSITORY, REVISION, SIZES
+from focal.plugins.models.graph import Model
+from focal.plugins.models.record import RECORD, read_record, write_record
+from focal.plugins.models.sessions import Halt, Sessions
 from focal.plugins.models.settings import ModelSettings
 from focal.plugins.models.store import Part, Store
-from tests.plugins.models.graphs import asking
+from tests.plugins.models.graphs import (
+    FLOAT,
+    INT64,
+    asking,
+    constant,
+    endless,
+    graph,
+    node,
+    out,
+    restless,
+)
 
 ENCODER, DECODER = "encoder.onnx", "decoder_50hz.onnx"
+COMPRESSOR = "compressor_50hz.onnx"
 
 
 @pytest.fixture
@@ -161,6 +186,75 @@ class TestLooking:
             see_inside(file, sessions)
 
 
+class Interrupting(Sessions):
+    """Sessions in which Ctrl-C is pressed while a model is loaded or run."""
+
+    def run_until(
+        self, halt: Halt, model: Model, given: NDArray[Any]
+    ) -> Mapping[str, NDArray[Any]]:
+        """As in ``Sessions``."""
+        _thread.interrupt_main()
+        return super().run_until(halt, model, given)
+
+
+class TestTrying:
+    """What a file says of itself may be right, and the file of no use all the same."""
+
+    def refusal(self, path: Path, sessions: Sessions, limit: float = 60) -> str:
+        (file,) = offered(path.parent, [path.name])
+        with pytest.raises(ModelError) as caught:
+            see_inside(file, sessions, limit)
+        line = str(caught.value)
+        assert line.startswith(f"{path} cannot be used as ") and line.endswith("nothing was taken")
+        return line
+
+    def test_one_that_does_not_end_is_ended(self, tmp_path: Path, sessions: Sessions) -> None:
+        (tmp_path / DECODER).write_bytes(endless().SerializeToString())
+        assert "it did not come to an end within 0 s" in self.refusal(
+            tmp_path / DECODER, sessions, limit=0
+        )
+
+    def test_ctrl_c_ends_one_that_does_not_end(self, tmp_path: Path) -> None:
+        (tmp_path / DECODER).write_bytes(endless().SerializeToString())
+        (file,) = offered(tmp_path, [DECODER])
+        with pytest.raises(KeyboardInterrupt):
+            see_inside(file, Interrupting(ModelSettings(threads=1)), limit=60)
+
+    @pytest.mark.parametrize("wrong", ["Sqrt", "Log"])
+    def test_a_decoder_that_gives_no_numbers_of_some_tokens(
+        self, tmp_path: Path, sessions: Sessions, wrong: str
+    ) -> None:
+        (tmp_path / DECODER).write_bytes(restless(wrong).SerializeToString())
+        assert "it gives magnitude that are no numbers" in self.refusal(
+            tmp_path / DECODER, sessions
+        )
+
+    @pytest.mark.parametrize("most", [8192, -1, 2**40])
+    def test_a_compressor_that_gives_what_is_no_token(
+        self, tmp_path: Path, sessions: Sessions, most: int
+    ) -> None:
+        path = tmp_path / COMPRESSOR
+        path.write_bytes(compressor(most).SerializeToString())
+        line = self.refusal(path, sessions)
+        assert f"it gives the token {most}, and there are 0 to 8191" in line
+
+    def test_a_compressor_that_gives_the_last_token(
+        self, tmp_path: Path, sessions: Sessions
+    ) -> None:
+        (tmp_path / COMPRESSOR).write_bytes(compressor(8191).SerializeToString())
+        (file,) = offered(tmp_path, [COMPRESSOR])
+        see_inside(file, sessions)
+
+    def test_a_folder_whose_name_is_no_text_is_what_is_wrong(
+        self, small: Path, tmp_path: Path, sessions: Sessions
+    ) -> None:
+        folder = tmp_path / os.fsdecode(b"caf\xe9")
+        folder.mkdir()
+        shutil.copyfile(small / DECODER, folder / DECODER)
+        line = self.refusal(folder / DECODER, sessions)
+        assert "its path is not UTF-8" in line and "constructor" not in line
+
+
 class TestBringing:
     def test_on_one_disk_files_are_linked(self, source: Path, store: Store) -> None:
         assert bring(store, offered(source, store.sizes), "published") == list(SIZES)
@@ -192,6 +286,31 @@ class TestBringing:
             bring(store, files, "published", link=no_link, free=lambda _: 10)
         assert everything(store.folder) == {}
         bring(store, files, "published", free=lambda _: 10)  # links take none
+
+    def test_on_another_disk_only_what_is_not_here_needs_room(
+        self, source: Path, store: Store
+    ) -> None:
+        files = offered(source, store.sizes)
+        bring(store, files, "published", link=no_link)
+        assert bring(store, files, "published", link=no_link, free=lambda _: 0) == []
+        store.path(DECODER).write_bytes(b"damaged")
+        size = store.sizes[DECODER]
+        with pytest.raises(ModelError, match=f"no room in .*: {size:,} bytes are to come"):
+            bring(store, files, "published", link=no_link, free=lambda _: size - 1)
+        passed: list[int] = []
+        took = bring(
+            store, files, "published", link=no_link, free=lambda _: size, passed=passed.append
+        )
+        assert took == [DECODER] and sum(passed) == sum(store.sizes.values())
+        store.check(DECODER)
+
+    def test_another_file_of_the_same_size_comes(self, source: Path, store: Store) -> None:
+        bring(store, offered(source, store.sizes), "local", link=no_link)
+        data = bytearray((source / DECODER).read_bytes())
+        data[-1] ^= 1
+        (source / DECODER).write_bytes(data)
+        files = offered(source, store.sizes)
+        assert bring(store, files, "local", link=no_link) == [DECODER]
 
     def test_interrupted_anywhere_it_leaves_the_store_as_it_was(
         self, source: Path, store: Store
@@ -272,6 +391,63 @@ class TestOptimized:
         assert entry.optimized_from == slim.entry(ENCODER).optimized_from
         assert entry.source == str(slim.folder / "published") and not entry.forced
 
+    def test_that_it_was_made_of_the_published_one_is_hearsay_elsewhere(
+        self, slim: Store, tmp_path: Path
+    ) -> None:
+        (file,) = offered(slim.folder, [ENCODER])
+        assert is_hearsay(Store(tmp_path / "other", slim.sizes), file)
+        assert not is_hearsay(slim, file)
+
+    def test_one_that_was_made_of_another_than_the_hubs_is_refused(
+        self, slim: Store, tmp_path: Path
+    ) -> None:
+        other = Store(tmp_path / "other", slim.sizes)
+        with other.changing(), other.part(ENCODER) as part:
+            part.write_bytes(bytes(slim.sizes[ENCODER]))
+            other.take([Part(ENCODER, part, f"{REPOSITORY}@{REVISION}")])
+        with pytest.raises(ModelError, match="was optimized from another encoder than the hub's"):
+            see_sizes(other, offered(slim.folder, slim.sizes))
+
+    def test_one_on_somebodys_word_takes_that_word_again(
+        self, source: Path, tmp_path: Path
+    ) -> None:
+        """All that came of --as-published is so, also what was made of it afterwards."""
+        mine, other = Store(tmp_path / "mine"), Store(tmp_path / "other")
+        bring(mine, offered(source, mine.sizes), "published", forced=True)
+        optimize(mine)
+        assert mine.entry(ENCODER).forced
+        stick = tmp_path / "stick"
+        stick.mkdir()
+        for name in (ENCODER, RECORD):
+            shutil.copyfile(mine.folder / "published" / name, stick / name)
+        files = offered(stick, SIZES)
+        with pytest.raises(ModelError, match=r"came to where it is by --as-published"):
+            see_sizes(other, files)
+        bring(other, files, "published", forced=True)
+        entry = other.entry(ENCODER)
+        assert entry.forced and entry.optimized_from == mine.entry(ENCODER).optimized_from
+
+    @pytest.mark.parametrize("name", SIZES)
+    def test_no_other_file_can_be_optimized(self, source: Path, store: Store, name: str) -> None:
+        """Nor can an encoder that lacks the mark of what was."""
+        bring(store, offered(source, store.sizes), "published", link=no_link)
+        folder = store.folder / "published"
+        store.path(name).write_bytes(b"small")
+        entry = replace(
+            store.record("published")[name],
+            size=5,
+            sha256=hashlib.sha256(b"small").hexdigest(),
+            optimized_from="0" * 64,
+        )
+        write_record(folder, read_record(folder) | {name: entry})
+        with pytest.raises(ModelError, match=f"{name} has 5 bytes and the published {name} "):
+            see_sizes(store, offered(folder, SIZES))
+
+    def test_none_is_larger_than_the_published_one(self, slim: Store) -> None:
+        smaller = Store(slim.folder, {**slim.sizes, ENCODER: 100})
+        with pytest.raises(ModelError, match=r"and the published encoder.onnx 100: --any"):
+            see_sizes(smaller, offered(slim.folder, slim.sizes))
+
     def test_without_its_record_it_is_a_file_of_the_wrong_size(
         self, slim: Store, tmp_path: Path
     ) -> None:
@@ -281,7 +457,7 @@ class TestOptimized:
 
     def test_a_record_of_other_bytes_is_not_believed(self, slim: Store, tmp_path: Path) -> None:
         data = bytearray(slim.path(ENCODER).read_bytes())
-        data[-1] ^= 1
+        data[0] ^= 1
         slim.path(ENCODER).write_bytes(data)
         other = Store(tmp_path / "other", slim.sizes)
         with pytest.raises(ModelError, match=r"is not what record.json beside it says"):
@@ -290,11 +466,31 @@ class TestOptimized:
 
 
 def optimize(store: Store) -> None:
-    """Put a longer encoder in the place of the one that is there."""
+    """Put a smaller encoder in the place of the one that is there, with the mark of such."""
     before = store.entry(ENCODER)
     with store.changing(), store.part(ENCODER) as part:
-        part.write_bytes(store.path(ENCODER).read_bytes() + b"slim")
-        store.take([Part(ENCODER, part, before.source, optimized_from=before.sha256)])
+        part.write_bytes(store.path(ENCODER).read_bytes()[:-20] + b"focal_slim.row")
+        origin = before.sha256
+        store.take(
+            [Part(ENCODER, part, before.source, optimized_from=origin, forced=before.forced)]
+        )
+
+
+def compressor(most: int) -> ModelProto:
+    """Make a compressor that gives token 0 of silence and one other token of all else."""
+    steps = [
+        node("ReduceMax", "features", "loudest", axes=[2], keepdims=0),
+        node("Greater", "loudest nought", "loud"),
+        node("Where", "loud most none", "tokens"),
+    ]
+    given = helper.make_tensor_value_info("features", FLOAT, [1, "F", 1024])
+    tensors = [
+        helper.make_tensor("nought", FLOAT, [], [0.0]),
+        constant("most", most),
+        constant("none", 0),
+    ]
+    tokens = out("tokens", (1, "T"), INT64)
+    return graph(steps, inputs=[given], outputs=[tokens], tensors=tensors)
 
 
 def countdown(count: int) -> Iterator[None]:

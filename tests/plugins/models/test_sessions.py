@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Generator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -15,12 +18,14 @@ from onnx import ModelProto, TensorProto, helper
 from focal.core.errors import CodecError, CodecMissing
 from focal.plugins.models import ModelSettings, Sessions
 from focal.plugins.models.graph import COMPRESSOR, Model
+from focal.plugins.models.sessions import Halt
 from tests.plugins.models.graphs import (
     FLOAT,
     INT64,
     asking,
     constant,
     decoder_at,
+    endless,
     graph,
     node,
     nodes,
@@ -425,3 +430,41 @@ raise ImportError("libgomp.so.1: cannot open shared object file\\nNo such file")
         "libgomp.so.1: cannot open shared object file No such file"
     )
     assert err == "somebody else\n"
+
+
+# What is ended.
+
+
+def test_what_is_to_end_does_not_begin(sessions: Sessions, tmp_path: Path) -> None:
+    halt = Halt()
+    with sessions.hold():
+        sessions.run_until(halt, written(tmp_path, sound()), tokens(1))
+        halt()
+        with pytest.raises(CodecError, match="it was ended"):
+            sessions.run_until(halt, written(tmp_path, sound()), tokens(1))
+        sessions.run(written(tmp_path, sound()), tokens(1))
+
+
+class Begun(Halt):
+    """A halt that tells when something runs that it could end."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.event = threading.Event()
+
+    @contextmanager
+    def by(self, end: Callable[[], None]) -> Generator[None]:
+        """As ``Halt.by``."""
+        with super().by(end):
+            self.event.set()
+            yield
+
+
+def test_a_run_that_does_not_end_is_ended(sessions: Sessions, tmp_path: Path) -> None:
+    model, halt = written(tmp_path, endless()), Begun()
+    with sessions.hold(), ThreadPoolExecutor(1) as pool:
+        running = pool.submit(sessions.run_until, halt, model, tokens(1))
+        halt.event.wait()
+        halt()
+        with pytest.raises(CodecMissing, match="cannot be used as decoder: it failed: "):
+            running.result()

@@ -22,7 +22,7 @@ from onnx.external_data_helper import (
 )
 
 from focal.core.errors import ModelError
-from focal.plugins.models.slim import AlreadySlim, Slimmed, slim
+from focal.plugins.models.slim import AlreadySlim, Slimmed, is_slim, slim
 from tests.deadline import ROOT, environment
 
 HEADS, FRAMES, REACH = 4, 64, 20
@@ -271,6 +271,27 @@ def test_a_file_is_made_small_in_its_place(tmp_path: Path) -> None:
     done = slim(path, path, run)
     assert path.stat().st_size == done.after < done.before
     assert [one.name for one in tmp_path.iterdir()] == ["encoder.onnx"]
+
+
+def test_a_part_is_written_under_its_own_name(tmp_path: Path) -> None:
+    source, part = Graph(positions()).save(tmp_path / "encoder.onnx"), tmp_path / ".x.onnx.part"
+    there: list[set[str]] = []
+
+    def look(path: Path, audio: NDArray[np.float32]) -> NDArray[np.float32]:
+        there.append({one.name for one in tmp_path.iterdir()})
+        return run(path, audio)
+
+    slim(source, part, look)
+    assert there == [{"encoder.onnx", ".x.onnx.part"}] * 2
+    assert is_slim(part) and not is_slim(source)
+    with pytest.raises(AlreadySlim):
+        slim(part, tmp_path / ".y.onnx.part")
+    assert {one.name for one in tmp_path.iterdir()} == there[0]
+
+
+def test_an_empty_file_is_not_small(tmp_path: Path) -> None:
+    (tmp_path / "x").write_bytes(b"")
+    assert not is_slim(tmp_path / "x")
 
 
 def test_what_is_small_already_is_told_apart(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from focal.core.errors import CodecMissing, ModelError
 from focal.plugins.models.disk import Stamp, copy_file, hash_file, lock, telling, write_whole
 from focal.plugins.models.kinds import model_of, quality_of
 from focal.plugins.models.record import Entry, parse_record, read_record, write_record
-from focal.plugins.models.store import FOUND, Part, Shelf, Store
+from focal.plugins.models.store import FOUND, SHELVES, Part, Shelf, Store
 from tests.deadline import environment
 from tests.unprivileged import ordinary_user
 
@@ -224,6 +224,18 @@ class TestComingAndGoing:
         with store.changing(), store.part(DECODER) as part:
             assert part == name and not part.exists()
 
+    @pytest.mark.parametrize("name", [f".{DECODER}.part", f"..{ENCODER}.part.part"])
+    def test_whoever_comes_next_removes_it(self, store: Store, name: str) -> None:
+        come(store, DECODER, b"abc")
+        for kept in (".record.json.part", f"{DECODER}.a683dc2f.part"):
+            store.path(kept).write_bytes(b"of somebody else")
+        before = everything(store.folder)
+        for shelf in SHELVES:
+            store.path(name, shelf).write_bytes(b"half")
+        assert store.parts() == [store.path(name, shelf) for shelf in SHELVES]
+        with store.changing():
+            assert everything(store.folder) == before
+
     def test_one_process_at_a_time_makes_parts(self, store: Store) -> None:
         with store.changing():
             with pytest.raises(ModelError, match="another process is changing"), store.changing():
@@ -340,6 +352,32 @@ class TestRecord:
         with pytest.raises(ModelError, match="is damaged"):
             come(store, DECODER, b"abc")
         assert store.path(DECODER).read_bytes() == b"abc"
+
+    @pytest.mark.parametrize(
+        ("change", "why"),
+        [
+            ({"source": ...}, "(source is missing)"),
+            ({"sha256": ...}, "(sha256 is missing)"),
+            ({"size": "5"}, "(size is '5')"),
+            ({"source": 5}, "(source is 5)"),
+            ({"source": ["x" * 1000]}, f"(source is ['{'x' * 58}…)"),
+            ({"sha256": "0"}, "(sha256 is '0')"),
+            ({"sha256": "g" * 64}, f"(sha256 is '{'g' * 59}…)"),
+            ({"optimized_from": "who knows"}, "(optimized_from is 'who knows')"),
+            ({"at": float("nan")}, "(at is nan)"),
+            ({"at": 10**400}, f"(at is 1{'0' * 59}…)"),
+        ],
+    )
+    def test_what_is_wrong_is_told_in_words(
+        self, store: Store, change: dict[str, object], why: str
+    ) -> None:
+        come(store, DECODER, b"abc")
+        path = store.folder / "published" / "record.json"
+        said = json.loads(path.read_text())
+        facts = said["files"][DECODER] | change
+        said["files"][DECODER] = {name: fact for name, fact in facts.items() if fact is not ...}
+        path.write_text(json.dumps(said))
+        assert f"record.json is damaged {why}: remove it" in refusal(store, DECODER)
 
     def test_one_with_more_in_it_can_be_read(self, store: Store) -> None:
         come(store, DECODER, b"abc")
