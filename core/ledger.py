@@ -206,15 +206,15 @@ class Ledger:
 
     def _forget(self, now: Moment) -> None:
         """Delete what has left the hour of every radio, and promises of before this boot."""
-        gone = [
-            (id,)
-            for id, *row in self._database.rows(
-                "SELECT id, boot, ended, unix, trusted, seconds FROM sent"
-            )
-            if _on_this_scale(*row, now=now).end <= now.awake - HOUR
-        ]
-        for id in gone:
-            self._database.run("DELETE FROM sent WHERE id = ?", *id)
+        self._database.run(
+            "DELETE FROM sent WHERE boot = ? AND ended <= ?", now.boot, now.awake - HOUR
+        )
+        before = self._database.rows(
+            "SELECT id, boot, ended, unix, trusted, seconds FROM sent WHERE boot <> ?", now.boot
+        )
+        for id, *row in before:
+            if _on_this_scale(*row, now=now).end <= now.awake - HOUR:
+                self._database.run("DELETE FROM sent WHERE id = ?", id)
         self._database.run(
             "DELETE FROM promised WHERE boot <> ? OR until <= ?", now.boot, now.awake
         )

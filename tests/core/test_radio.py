@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -174,5 +174,36 @@ def test_a_busy_channel_is_left_to_others(world: World) -> None:
         assert isinstance(plan, Wait)
         assert plan.ask
         assert "the channel is used 30%" in plan.reason
+
+    run_virtual(main())
+
+
+def test_what_still_waits_in_the_radio_counts_from_when_it_can_go(world: World) -> None:
+    radio = Radio(Limits("datagram", 231, duty=0.1, slot=0.01))
+
+    async def hand(planner: Planner, waiting: int) -> None:
+        kept = await planner.afford(10.0)
+        assert isinstance(kept, Promise)
+        spent = await planner.spend(kept, 10.0)
+        assert spent is not None
+        radio.limits = replace(radio.limits, waiting=waiting)
+        await planner.handed(spent)
+
+    def used(now: float) -> float:
+        return radio.ledger.hour("radio").used(now)
+
+    async def main() -> None:
+        planner = Planner(Books(radio.ledger, world.runtime), "radio", lambda: radio.limits)
+        begun = radio.now
+        await hand(planner, 1)
+        radio.now += 100  # on a full channel: the first has not gone yet
+        await hand(planner, 2)
+        assert used(begun + 100 + 3600) == 20
+        radio.now += 100  # both have gone, nobody knows when; the third is about to
+        await hand(planner, 1)
+        assert used(begun + 100 + 12 + 3600) == 30
+        radio.now += 1000  # long ago, on a channel that nobody else used
+        await hand(planner, 1)
+        assert used(begun + 200 + 60 + 3600) == 10
 
     run_virtual(main())
