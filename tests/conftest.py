@@ -23,6 +23,9 @@ with suppress(OSError):
     os.unsetenv("PYTHONASYNCIODEBUG")
 
 
+# Some tests import onnxruntime themselves, which reports over the network unless this is set.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+
 # Which models this machine has is not looked at; tests that want some say where theirs are.
 os.environ.pop("FOCAL_MODELS_DIR", None)
 os.environ["XDG_CACHE_HOME"] = _cache = mkdtemp(prefix="focal-tests-")

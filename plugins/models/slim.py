@@ -145,7 +145,7 @@ def _sound(path: Path, trouble: str) -> None:
 
     try:
         checker.check_model(str(path))  # pyright: ignore[reportUnknownMemberType]
-    except (checker.ValidationError, UnicodeDecodeError) as error:
+    except (checker.ValidationError, UnicodeError) as error:
         raise ModelError(f"{trouble}: {_line(error)}") from error
 
 
