@@ -12,6 +12,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from .config import hidden
 from .core.clocks import moment
 from .core.errors import SettingsError, SpoolError
 from .core.ledger import Ledger
@@ -99,7 +100,8 @@ class App:
     def links(self) -> dict[str, Transport]:
         """Return the links that the user asked for, by name, none of them open.
 
-        A link is called as the user called it: by its configured name, scheme or URL.
+        A link is called as the user called it: by its configured name, scheme or URL. What is
+        secret in a URL is hidden, because names are shown, logged and kept.
 
         Raises:
             SettingsError: none was asked for, or one is unknown or not written as it should be.
@@ -110,7 +112,7 @@ class App:
                 "no link: say --via LINK (for example --via udp://127.0.0.1:5001?listen=5000), "
                 "or set via under [defaults] in focal.toml"
             )
-        return {word: self._transport(word) for word in words}
+        return {str(hidden("link", word)): self._transport(word) for word in words}
 
     def url(self, word: str) -> str:
         """Return the URL of a LINK: a configured name, a scheme with a default, or a URL."""
@@ -123,8 +125,8 @@ class App:
             parts = urlsplit(self.url(word))
             transport = self.plugins.transport(parts.scheme).from_url(parts)
         except ValueError as error:
-            raise SettingsError(f"link {word!r}: {error}") from error
-        return self.plugins.wrap_transport(word, transport)
+            raise SettingsError(f"link {hidden('link', word)!r}: {error}") from error
+        return self.plugins.wrap_transport(str(hidden("link", word)), transport)
 
     def _default_url(self, scheme: str) -> str:
         try:

@@ -34,6 +34,7 @@ from .session import (
     Filter,
     Granted,
     Note,
+    NotMqtt,
 )
 
 Hear: TypeAlias = Callable[[Event], None]
@@ -135,12 +136,22 @@ class PahoSession:
     def _run(self, paho: Client) -> None:
         try:
             self._connect(paho)
-            while paho.socket() is not None:
-                if paho.loop(TURN) is not MQTTErrorCode.MQTT_ERR_SUCCESS:
-                    break
-        except Exception as error:  # whatever paho, or what it uses, raises; told by Ended
+            self._serve(paho)
+        except (OSError, UnicodeError) as error:  # the latter for a name that no host can have
             self._error = error
+        except Exception as error:  # whatever else paho raises, it raises for what it was sent
+            self._error = NotMqtt(f"{error!r}")
         self._post(Ended(self._code, self._said, self._error, self._connected))
+
+    def _serve(self, paho: Client) -> None:
+        while paho.socket() is not None:
+            match paho.loop(TURN):
+                case MQTTErrorCode.MQTT_ERR_SUCCESS:
+                    pass
+                case MQTTErrorCode.MQTT_ERR_PROTOCOL:
+                    raise NotMqtt("it is malformed")
+                case _:
+                    return
 
     def _connect(self, paho: Client) -> None:
         place, clean = self._account.place, self._account.keep == 0

@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from functools import partial
 from typing import Literal, TypeVar
 
@@ -28,9 +29,21 @@ from ...core.errors import (
 from ...core.link import Accepted, Address, Limits, LinkContext, Packet, Refused, Report
 from ...core.link import Members as MembersReport
 from ...core.mailbox import Mailbox
-from ...core.message import Kind, Message, id_of
+from ...core.message import Kind, Message, MessageId, id_of
+from .past import Past
 from .presence import Members, Status
-from .reasons import UNSUPPORTED, failed, lost, not_granted, reason, refused
+from .reasons import (
+    NO_REASON,
+    PUT_OFF,
+    UNSUPPORTED,
+    failed,
+    lost,
+    not_granted,
+    put_off,
+    reason,
+    refused,
+    usurped,
+)
 from .session import (
     FAILED,
     Account,
@@ -42,6 +55,7 @@ from .session import (
     Filter,
     Granted,
     Note,
+    NotMqtt,
     Session,
 )
 from .topics import Room, What
@@ -72,6 +86,15 @@ _log = logging.getLogger("focal.mqtt")
 S = TypeVar("S")
 
 
+@dataclass(frozen=True, slots=True)
+class _Flight:
+    """A message that the broker has not acknowledged yet."""
+
+    ticket: int
+    id: MessageId
+    topic: str
+
+
 class MqttLink:
     """An open link over a room, once ``begin`` has returned.
 
@@ -79,17 +102,25 @@ class MqttLink:
         room: which.
         account: how the connection introduces itself.
         context: the node's.
+        past: of the connections before.
         presence: say that the node is there.
     """
 
     def __init__(
-        self, room: Room, account: Account, context: LinkContext, *, presence: bool = True
+        self,
+        room: Room,
+        account: Account,
+        context: LinkContext,
+        past: Past | None = None,
+        *,
+        presence: bool = True,
     ) -> None:
         self.ignored = 0  # what strangers published on our topics
         self.dropped = 0  # what came by QoS 0 while too much waited for the reader
         self._room = room
         self._account = account
         self._context = context
+        self._past = past or Past()
         self._presence = presence
         self._limits = Limits("message", MAX_ENVELOPE)
         self._inbox: Mailbox[Packet] = Mailbox(2 * HELD)
@@ -101,12 +132,13 @@ class MqttLink:
         self._ended: Ended | None = None
         self._window = WINDOW
         self._tickets = 0
-        self._flying: dict[int, tuple[int, str]] = {}  # a note's number: ticket and topic
+        self._flying: dict[int, _Flight] = {}
         self._freed = asyncio.Event()
         self._unacked: set[int] = set()
         self._members = Members()
         self._telling = False
         self._greeting: int | None = None
+        self._before: int | None = None  # since when we were here by the connection before
         self._here = False
 
     @property
@@ -119,8 +151,9 @@ class MqttLink:
         ended = self._ended
         if ended is None or ended.connected:
             return False
-        hung_up = ended.error is None or isinstance(ended.error, ConnectionResetError)
-        return ended.code == UNSUPPORTED or (ended.code is None and hung_up)
+        hung_up = ended.error is None or isinstance(ended.error, ConnectionResetError | NotMqtt)
+        plain = not self._account.place.tls  # else it may well be that nobody speaks TLS there
+        return ended.code == UNSUPPORTED or (ended.code is None and hung_up and plain)
 
     async def send(self, data: bytes, /, *, to: Address | None = None) -> int:
         """Publish an envelope on its author's topic; ``to`` means nothing here: all hear it.
@@ -132,10 +165,14 @@ class MqttLink:
         self._inbox.check()
         if len(data) > self._limits.size:
             raise PacketTooBig(len(data), self._limits.size)
-        note = self._note(data)
+        message = Message.from_bytes(Envelope.from_bytes(data).message)
         session = await self._place()
         self._tickets += 1
-        self._flying[session.publish(note)] = self._tickets, note.topic
+        if self._past.put_off(message.id):
+            self._reports.put(Refused(self._tickets, put_off(len(data)), PUT_OFF))
+        else:
+            note = self._note(data, message)
+            self._flying[session.publish(note)] = _Flight(self._tickets, message.id, note.topic)
         return self._tickets
 
     async def receive(self) -> Packet:
@@ -167,6 +204,7 @@ class MqttLink:
         filters = self._filters()
         session.subscribe(filters)
         if self._presence:
+            self._before = self._past.since
             self._greeting = session.publish(self._status(online=True))
             self._here = True
         codes = (await self._answer(self._granted)).codes
@@ -228,6 +266,8 @@ class MqttLink:
     def _over(self, ended: Ended) -> None:
         self._ended = ended
         place = self._account.place
+        if ended.connected and ended.code in NO_REASON:
+            self._past.broke(next((flight.id for flight in self._flying.values()), None))
         if ended.connected:
             self._end(LinkLost(lost(place, ended, self._account.client)))
         else:
@@ -243,9 +283,8 @@ class MqttLink:
 
     # Out
 
-    def _note(self, data: bytes) -> Note:
-        """Return an envelope as it is published. Raises FrameError: it is none."""
-        message = Message.from_bytes(Envelope.from_bytes(data).message)
+    def _note(self, data: bytes, message: Message) -> Note:
+        """Return an envelope as it is published."""
         what: What = "receipt" if message.kind is Kind.RECEIPT else "message"
         now = self._context.runtime.unix()
         left = message.expires_at(now) - now
@@ -266,17 +305,21 @@ class MqttLink:
         return self._session
 
     def _acknowledged(self, answer: Acknowledged) -> None:
-        if answer.number not in self._flying:
+        flight = self._flying.pop(answer.number, None)
+        if flight is None:
             return
-        ticket, topic = self._flying.pop(answer.number)
         self._freed.set()
+        self._past.took(flight.id)
         if answer.code < FAILED:
-            self._reports.put(Accepted(ticket))
+            self._reports.put(Accepted(flight.ticket))
         else:
-            self._reports.put(Refused(ticket, *refused(answer.code, answer.said, topic)))
+            why = refused(answer.code, answer.said, flight.topic)
+            self._reports.put(Refused(flight.ticket, *why))
 
     def _status(self, *, online: bool, qos: Literal[0, 1] = 1) -> Note:
-        since = int(self._context.runtime.unix()) if online else None
+        if online:
+            self._past.since = int(self._context.runtime.unix())
+        since = self._past.since if online else None
         return status_note(self._room, self._context, online=online, since=since, qos=qos)
 
     # In
@@ -345,6 +388,9 @@ class MqttLink:
 
     def _insist(self, status: Status, retained: bool) -> None:
         """Say it again if somebody says that we are gone: the will of a connection before this."""
+        others = status.online and status.since not in (None, self._before)
+        if retained and others and self._before is not None:
+            _log.warning(usurped(self._account.place, self._account.client))
         if self._here and not (status.online or retained) and self._session is not None:
             self._session.publish(self._status(online=True, qos=0))
 

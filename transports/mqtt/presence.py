@@ -62,7 +62,7 @@ class Status:
         online = fields.get("online")
         if not isinstance(online, bool):
             raise ValueError("a status that does not say whether anybody is online")
-        return cls(online, _name(fields.get("name")))
+        return cls(online, _name(fields.get("name")), _time(fields.get("since")))
 
 
 class Members:
@@ -89,3 +89,7 @@ class Members:
 def _name(said: object) -> str | None:
     good = isinstance(said, str) and said.isprintable() and 0 < len(said) <= MAX_NAME
     return cast("str", said) if good else None
+
+
+def _time(said: object) -> int | None:
+    return said if type(said) is int else None

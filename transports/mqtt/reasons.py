@@ -8,8 +8,7 @@ from __future__ import annotations
 import socket
 import ssl
 
-from ...core.errors import FocalError
-from .session import Ended, Place
+from .session import Ended, NotMqtt, Place
 
 UNSUPPORTED = 0x84
 NOT_AUTHORIZED = 0x87
@@ -17,9 +16,15 @@ TAKEN_OVER = 0x8E
 TOO_LARGE = 0x95
 QUOTA = 0x97
 
+NO_REASON = (None, 0x81, 0x82, TOO_LARGE, 0x99)
+"""How a connection ends of which one may think that a message of ours broke it."""
+
 SOON = 15.0
 LATER = 60.0
 """Seconds after which a broker that refused a message may take it."""
+
+PUT_OFF = 600.0
+"""Seconds until a message is tried again for which the broker seems to break connections off."""
 
 _REASONS = {
     0x80: "it gives no reason",
@@ -87,6 +92,22 @@ def refused(code: int, said: str, topic: str) -> tuple[str, float | None]:
     return words, None
 
 
+def put_off(size: int) -> str:
+    """Say why a message waits that seems to break connections."""
+    return (
+        f"the broker ended the connection each time that this was sent ({size} bytes): "
+        "has it a limit for sizes?"
+    )
+
+
+def usurped(place: Place, client: str) -> str:
+    """Say that somebody else is there in our name."""
+    return (
+        f"another client was at {place} with our id {client} and took over what was for us: "
+        "is a copy of this home in use elsewhere?"
+    )
+
+
 def not_granted(code: int, topics: str) -> str:
     """Say that a broker lets us read no such topics."""
     return f"the broker refuses the subscription to {topics}: {reason(code)}"
@@ -98,10 +119,12 @@ def failed(place: Place, ended: Ended, user: str | None) -> str:
         return _no_entry(place, ended, user)
     if ended.code is not None:
         return f"the broker at {place} does not take us: {reason(ended.code, ended.said)}"
-    if ended.error is not None:
+    if isinstance(ended.error, NotMqtt):
+        return f"{place} does not answer as a broker does: is it the right port?"
+    if ended.error is not None and not isinstance(ended.error, ConnectionResetError):
         return blame(place, ended.error)
     if place.tls:
-        return f"the broker at {place} closed the connection before it had answered"
+        return f"{place} closed the connection before it had answered: does this port speak TLS?"
     return (
         f"{place} closed the connection before it had answered: "
         "is it a broker? If this port wants TLS, write mqtts://"
@@ -125,8 +148,8 @@ def lost(place: Place, ended: Ended, client: str) -> str:
 def blame(place: Place, error: Exception) -> str:
     """Say what an error on the way to a broker means."""
     match error:
-        case FocalError():
-            return str(error)
+        case NotMqtt():
+            return f"the broker at {place} sent what is no MQTT"
         case ssl.SSLCertVerificationError():
             what = _CERTIFICATE.get(error.verify_code, f"is not good: {error.verify_message}")
             return f"the certificate of {place} {what}"
@@ -138,8 +161,6 @@ def blame(place: Place, error: Exception) -> str:
             return f"nobody listens at {place}: is the broker running?"
         case TimeoutError():
             return f"{place} does not answer: check the address, the network and its firewall"
-        case ConnectionError() if place.tls:
-            return f"the broker at {place} broke the connection off: does this port speak TLS?"
         case ConnectionError():
             return f"the broker at {place} broke the connection off"
         case OSError() if error.strerror:

@@ -16,6 +16,10 @@ FAILED = 0x80
 """Reason codes from here up are refusals."""
 
 
+class NotMqtt(Exception):
+    """What came over a connection is not what the protocol has."""
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """Where a broker listens.

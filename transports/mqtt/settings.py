@@ -23,6 +23,7 @@ from ...core.link import Limits, LinkContext, TransportSpec
 from ...core.message import MAX_LIFETIME
 from ...core.url import Options, authority, written
 from .link import LARGEST, RECEIVE, MqttLink, status_note
+from .past import Past
 from .session import Account, Place, Version
 from .topics import Room
 
@@ -106,12 +107,14 @@ class MqttTransport:
         room: the room.
         options: how to log in, and what the broker keeps.
         password: of ``options.user``, where the URL has it.
+        past: of the connections before.
     """
 
     place: Place
     room: Room
     options: MqttOptions = field(default_factory=MqttOptions)
     password: str | None = field(default=None, repr=False)
+    past: Past = field(default_factory=Past, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         options = self.options
@@ -170,16 +173,15 @@ class MqttTransport:
     async def _begin(
         self, session: type[PahoSession], account: Account, context: LinkContext
     ) -> MqttLink:
-        link = MqttLink(self.room, account, context, presence=self.options.presence)
+        presence = self.options.presence
+        link = MqttLink(self.room, account, context, self.past, presence=presence)
         try:
             await link.begin(session(account, link.hear))
-        except TransportUnavailable as error:
+        except BaseException as error:
+            older_wanted = account.version == "5" and link.unanswered
             await link.aclose()
-            if link.unanswered and account.version == "5":
+            if older_wanted and isinstance(error, TransportUnavailable):
                 raise _OlderWanted(str(error)) from error
-            raise
-        except BaseException:
-            await link.aclose()
             raise
         return link
 
@@ -296,8 +298,10 @@ def _unread(error: OSError) -> str:
     match error:
         case ssl.SSLError() if "KEY_VALUES_MISMATCH" in (error.reason or ""):
             return "the key does not belong to the certificate"
-        case ssl.SSLError() if error.reason and "PEM" in str(error):
-            return "it is no PEM file, or its key wants a password: key_password_file=FILE"
+        case ssl.SSLError() if "NO_CERTIFICATE" in (error.reason or ""):
+            return "there is no certificate in it"
+        case ssl.SSLError() if "PEM lib" in str(error):
+            return "no certificate and key in PEM, or the key wants another password"
         case ssl.SSLError():
             return f"OpenSSL does not take it ({error.reason or error})"
         case _:
