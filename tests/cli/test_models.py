@@ -35,6 +35,7 @@ from tests.unprivileged import ordinary_user
 
 QUALITIES = ["50hz", "25hz", "12.5hz"]
 DECODER = "decoder_50hz.onnx"
+STAT = Path("/proc/self/stat")
 
 
 @pytest.fixture
@@ -58,6 +59,12 @@ def rows(done: Done, event: str) -> list[dict[str, Any]]:
 def good(done: Done) -> Done:
     assert done.code == 0, done.err
     return done
+
+
+def ticks(pid: int) -> int:
+    """Return the processor's time that a process has had, in hundredths of a second."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return int(fields[11]) + int(fields[12])
 
 
 def tree(folder: Path) -> dict[str, bytes]:
@@ -253,15 +260,19 @@ class TestImport:
         assert f"{ENCODER} {said}" in done.err
         assert said not in good(focal("models", "import", stick)).err
 
+    @pytest.mark.skipif(not STAT.exists(), reason="this system does not say what a process does")
     def test_ctrl_c_ends_a_model_that_does_not_end(self, source: Path, tmp_path: Path) -> None:
+        deadline = Deadline()
         (source / DECODER).write_bytes(endless().SerializeToString())
         command = running(
             focal_command("models", "import", str(source), "--any-weights"),
-            Deadline(),
+            deadline,
             env={"FOCAL_MODELS_DIR": str(tmp_path / "models")},
         )
         with command as importing:
             importing.line(f"looking at {DECODER}", of="err")
+            enough = ticks(importing.pid) + 100  # far more than it takes to get there
+            deadline.until("it runs", lambda: ticks(importing.pid) > enough)
             importing.signal(signal.SIGINT)
             assert importing.wait() == 130, importing.story()
         assert not (tmp_path / "models").exists()
