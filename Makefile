@@ -8,8 +8,8 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 demo: .venv/base.stamp  # the newcomer's minute
 	$(BIN)/focal demo
 
-test: .venv/test.stamp
-	$(BIN)/python -m pytest $(ARGS)
+test: .venv/test.stamp  # on all cores; ARGS=-n0 for one after another
+	$(BIN)/python -m pytest -n auto $(ARGS)
 
 check: .venv/check.stamp
 	$(BIN)/ruff format --check . && $(BIN)/ruff check .
