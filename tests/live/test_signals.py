@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from focal.core.message import Kind, Message, MessageId
 from tests.deadline import Deadline, running
 from tests.deadline import focal as process
 from tests.live.pair import LONG, SHORT, TEXT, Pair, free_ports, spool, udp
@@ -84,13 +85,18 @@ class Slow:
         return b"done"
 
     def decode(self, data):
-        raise NotImplementedError
+        from focal.core.runtime import check_cancelled
+
+        for _ in range(500):
+            check_cancelled()
+            self.encode_blocks([data])
+        raise AssertionError("nobody ended it")
 
 @hookimpl
 def focal_codecs():
     return [CodecSpec("slow", 230, 1.0, lambda: nullcontext(Slow()), lambda data: 1.0)]
 """
-"""A codec that takes a while for each block, and looks at nothing itself."""
+"""A codec that takes a while for each block; encoding, it looks at nothing itself."""
 
 HOURS = 1000 * 65_536 // 2
 """Samples, and at 1 kHz 500 blocks."""
@@ -137,3 +143,25 @@ def test_who_encodes_to_send_has_sent_nothing(
         assert sender.err.count("at work\n") < 400 and "Traceback" not in sender.story()
     with spool(home) as ours:
         assert ours.outbox.legs(all=True) == []
+
+
+@SIGNALS
+@pytest.mark.parametrize("command", ["decode", "inbox play"])
+def test_decoding_ends_between_two_pieces_and_leaves_nothing(
+    tmp_path: Path, hours: Path, command: str, number: signal.Signals, code: int
+) -> None:
+    home, packet, back = tmp_path / "home", tmp_path / "in.focal", tmp_path / "back.wav"
+    message = Message(MessageId(1, 2), Kind.VOICE, b"done", 230)
+    packet.write_bytes(message.to_bytes())
+    with spool(home) as ours:
+        ours.inbox.deliver(message.to_bytes(), link="air", peer=None, at=1.8e9)
+    arguments = {
+        "decode": ["decode", str(packet), "-o", str(back)],
+        "inbox play": ["inbox", "play", str(message.id), "--sink", f"wavfile:{back}"],
+    }
+    with running(process("--home", str(home), *arguments[command]), Deadline(60)) as decoder:
+        decoder.line("at work", "err")
+        decoder.signal(number)
+        assert decoder.wait() == code, decoder.story()
+        assert decoder.err.count("at work\n") < 400 and "Traceback" not in decoder.story()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["home", "hours.wav", "in.focal"]
