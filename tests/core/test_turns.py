@@ -137,7 +137,9 @@ def test_of_what_was_decoded_little_is_held(
     assert run_virtual(main()) == left
 
 
-@pytest.mark.parametrize("sinks", [[], [Shelf()], [Shelf("loud:", True)]], ids=["none", "writes", "speaks"])
+@pytest.mark.parametrize(
+    "sinks", [[], [Shelf()], [Shelf("loud:", True)]], ids=["none", "writes", "speaks"]
+)
 def test_the_end_does_not_wait_for_what_is_decoded(tmp_path: Path, sinks: list[Shelf]) -> None:
     begun, told, deadline = threading.Event(), list[str](), Deadline()
 
