@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import ssl
 import threading
 from collections.abc import Callable
 from typing import Any, TypeAlias, cast
@@ -236,11 +237,23 @@ class PahoSession:
             self._paho = None  # it has sockets of its own, which end with it
         self._hear(event)
 
-    def _properties(self, packet: int, note: Note | None = None) -> Given:
+    def _properties(self, packet: int, note: Note | None = None) -> Any:
         """Return what MQTT 5 says beside a packet; of a note, or of the account."""
         if self._account.version != "5":
             return None
         return _of_note(packet, note) if note else _of_account(self._account)
+
+
+class _TlsSocket(ssl.SSLSocket):
+    """A socket that is closed when its handshake fails: paho leaves it open."""
+
+    def do_handshake(self, block: bool = False) -> None:
+        """Shake hands, or close."""
+        try:
+            super().do_handshake(block)
+        except BaseException:
+            self.close()
+            raise
 
 
 class _Ear(logging.Logger):
@@ -273,6 +286,7 @@ def _client(account: Account) -> Client:
     if account.user is not None:
         client.username_pw_set(account.user, account.password)
     if account.tls is not None:
+        account.tls.sslsocket_class = _TlsSocket
         cast("Any", client).tls_set_context(account.tls)  # it has no type
     if (will := account.will) is not None:
         said = _of_note(PacketTypes.WILLMESSAGE, will) if account.version == "5" else None

@@ -38,6 +38,7 @@ from .reasons import (
     UNSUPPORTED,
     failed,
     lost,
+    no_broker,
     not_granted,
     put_off,
     reason,
@@ -219,8 +220,7 @@ class MqttLink:
             async with asyncio.timeout(PATIENCE):
                 return await answers.get()
         except TimeoutError as error:
-            where = self._account.place
-            raise TransportUnavailable(f"nothing at {where} answers as a broker does") from error
+            raise TransportUnavailable(no_broker(self._account.place)) from error
         except LinkLost as error:  # it had taken us, and thought better of it
             raise TransportUnavailable(str(error)) from error
 

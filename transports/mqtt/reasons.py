@@ -113,6 +113,11 @@ def not_granted(code: int, topics: str) -> str:
     return f"the broker refuses the subscription to {topics}: {reason(code)}"
 
 
+def no_broker(place: Place) -> str:
+    """Say that somebody is there who does not speak MQTT."""
+    return f"{place} does not answer as a broker does: is it the right port?"
+
+
 def failed(place: Place, ended: Ended, user: str | None) -> str:
     """Say why no connection came about."""
     if ended.code in (0x86, NOT_AUTHORIZED):
@@ -120,7 +125,7 @@ def failed(place: Place, ended: Ended, user: str | None) -> str:
     if ended.code is not None:
         return f"the broker at {place} does not take us: {reason(ended.code, ended.said)}"
     if isinstance(ended.error, NotMqtt):
-        return f"{place} does not answer as a broker does: is it the right port?"
+        return no_broker(place)
     if ended.error is not None and not isinstance(ended.error, ConnectionResetError):
         return blame(place, ended.error)
     if place.tls:
@@ -151,8 +156,8 @@ def blame(place: Place, error: Exception) -> str:
         case NotMqtt():
             return f"the broker at {place} sent what is no MQTT"
         case ssl.SSLCertVerificationError():
-            what = _CERTIFICATE.get(error.verify_code, f"is not good: {error.verify_message}")
-            return f"the certificate of {place} {what}"
+            code, said = getattr(error, "verify_code", 0), getattr(error, "verify_message", error)
+            return f"the certificate of {place} {_CERTIFICATE.get(code, f'is not good: {said}')}"
         case ssl.SSLError():
             return _by_tls(place, error)
         case socket.gaierror() | UnicodeError():
@@ -176,8 +181,13 @@ def _no_entry(place: Place, ended: Ended, user: str | None) -> str:
     return f"the broker at {place} does not take user {user!r} with this password"
 
 
+def why_tls(error: ssl.SSLError) -> str:
+    """Return OpenSSL's word for it (``KEY_VALUES_MISMATCH``); empty where it has none."""
+    return getattr(error, "reason", None) or ""
+
+
 def _by_tls(place: Place, error: ssl.SSLError) -> str:
-    why = (error.reason or "").lower()
+    why = why_tls(error).lower()
     if "alert" in why and ("cert" in why or "unknown_ca" in why or "handshake" in why):
         said = why.partition("alert_")[2].replace("_", " ")
         return f"the broker at {place} does not take our certificate ({said}): see cert= and key="

@@ -24,6 +24,7 @@ from ...core.message import MAX_LIFETIME
 from ...core.url import Options, authority, written
 from .link import LARGEST, RECEIVE, MqttLink, status_note
 from .past import Past
+from .reasons import why_tls
 from .session import Account, Place, Version
 from .topics import Room
 
@@ -296,14 +297,14 @@ def _path(option: str | None) -> str | None:
 def _unread(error: OSError) -> str:
     """Say why a file of ours is of no use (an SSLError is an OSError)."""
     match error:
-        case ssl.SSLError() if "KEY_VALUES_MISMATCH" in (error.reason or ""):
+        case ssl.SSLError() if "KEY_VALUES_MISMATCH" in why_tls(error):
             return "the key does not belong to the certificate"
-        case ssl.SSLError() if "NO_CERTIFICATE" in (error.reason or ""):
+        case ssl.SSLError() if "NO_CERTIFICATE" in why_tls(error):
             return "there is no certificate in it"
         case ssl.SSLError() if "PEM lib" in str(error):
             return "no certificate and key in PEM, or the key wants another password"
         case ssl.SSLError():
-            return f"OpenSSL does not take it ({error.reason or error})"
+            return f"OpenSSL does not take it ({why_tls(error) or error})"
         case _:
             return f"it cannot be read: {error.strerror or error}"
 

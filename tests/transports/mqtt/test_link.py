@@ -95,7 +95,7 @@ def test_without_presence_it_says_nothing_of_itself() -> None:
 def test_a_broker_that_says_nothing_is_told() -> None:
     async def check() -> None:
         before = asyncio.get_running_loop().time()
-        with pytest.raises(TransportUnavailable, match=r"nothing at broker\.example:1883 answers"):
+        with pytest.raises(TransportUnavailable, match="1883 does not answer as a broker"):
             await opened(broker=None)
         assert asyncio.get_running_loop().time() - before == PATIENCE
 

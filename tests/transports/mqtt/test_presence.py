@@ -65,10 +65,10 @@ def test_members_are_those_online_by_name_or_origin() -> None:
     assert members.take(1, Status(True))
     assert not members.take(1, Status(True))
     assert not members.take(3, Status(False))
-    assert members.names == ("~00000001", "Bo")
+    assert list(members.names) == ["~00000001", "Bo"]
     assert members.take(1, Status(True, "Ada"))
     assert members.take(2, Status(False))
-    assert members.names == ("Ada",)
+    assert list(members.names) == ["Ada"]
 
 
 def test_members_are_bounded() -> None:
