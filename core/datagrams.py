@@ -30,7 +30,11 @@ MAX_ASKING = 64
 """Messages without a destination that are looked at once."""
 
 RETRY_DESTINATION = 10.0
-"""Seconds after which an address that does not answer is asked again who is there."""
+"""Seconds after which an address that does not answer is asked again who is there; where that costs
+airtime, which everybody who hears it spends on an answer, twice as long after each time."""
+
+RETRY_AT_LEAST = 3600.0
+"""Seconds after which it is asked again, however often it was."""
 
 
 @dataclass(slots=True)
@@ -43,6 +47,19 @@ class _Sending:
     sent: bool
 
 
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """An address was asked who is there: when, and how often."""
+
+    at: float
+    times: int
+
+    def again(self, dear: bool) -> float:
+        """Return when it is asked again; ``dear``: asking costs airtime."""
+        wait = RETRY_DESTINATION * (1 << min(self.times - 1, 16) if dear else 1)
+        return self.at + min(RETRY_AT_LEAST, wait)
+
+
 class DatagramCarrier(Carrier):
     """Serves a datagram link: frames, by the peer protocol."""
 
@@ -51,9 +68,10 @@ class DatagramCarrier(Carrier):
         self._talk: Conversation | None = None
         self._sending: dict[int, _Sending] = {}
         self._ending: set[int] = set()
-        self._asked: dict[Address, float] = {}
+        self._asked: dict[Address, _Question] = {}
         self._nonces: dict[int, Address] = {}
         self._questions: dict[int, Address] = {}
+        self._early: dict[int, Refused] = {}
 
     @property
     def busy(self) -> bool:
@@ -103,11 +121,16 @@ class DatagramCarrier(Carrier):
     async def _reports(self) -> None:
         async for report in self._link.reports():
             if isinstance(report, Refused):
-                address = self._questions.pop(report.ticket, None)
-                if address is None or report.retry_after is not None:
-                    self.hub.trouble(self.name, report.reason)
-                else:
-                    await self._nobody_at(address, report.reason)
+                await self._refused(report)
+
+    async def _refused(self, report: Refused) -> None:
+        address = self._questions.pop(report.ticket, None)
+        if address is not None and report.retry_after is None:
+            await self._nobody_at(address, report.reason)
+            return
+        self.hub.trouble(self.name, report.reason)
+        # It may be known only in a moment which frame had this ticket.
+        self._early = dict([*self._early.items(), (report.ticket, report)][-WINDOW:])
 
     async def _nobody_at(self, address: Address, reason: str) -> None:
         """The link has no such address: what is for it will never go out here."""
@@ -258,7 +281,7 @@ class DatagramCarrier(Carrier):
         """Return when to look again: at the protocol's time, or to ask again who is there."""
         if not self._asked:
             return wait
-        again = min(self._asked.values()) + RETRY_DESTINATION - self.hub.runtime.now()
+        again = min(map(self._ask_again, self._asked.values())) - self.hub.runtime.now()
         if again <= 0:
             self._look = True
         return max(0.0, again) if wait is None else min(wait, max(0.0, again))
@@ -312,15 +335,18 @@ class DatagramCarrier(Carrier):
             return
         now = self.hub.runtime.now()
         asked = self._asked.get(leg.to)
-        if asked is not None and now < asked + RETRY_DESTINATION:
+        if asked is not None and now < self._ask_again(asked):
             return
-        self._asked[leg.to] = now
+        self._asked[leg.to] = _Question(now, asked.times + 1 if asked else 1)
         nonce = self.hub.random.getrandbits(32)
         self._nonces = {n: a for n, a in self._nonces.items() if a != leg.to} | {nonce: leg.to}
         self.talk.hello(nonce, leg.to)
         if asked is None:
             reason = f"asking who is at {leg.to}"
             await self.hub.progress(leg.id, self.key, State.QUEUED, reason=reason)
+
+    def _ask_again(self, asked: _Question) -> float:
+        return asked.again(self.talk.pace.airtime is not None)
 
     async def _begin(self, leg: Leg, places: Mapping[int, Address | None]) -> None:
         limits, now = self._link.limits, self.hub.runtime.now()
@@ -367,6 +393,8 @@ class DatagramCarrier(Carrier):
         self.hub.runtime.mark("frame-sent")
         if out.to in self._asked and not out.flight:
             self._questions = dict([*self._questions.items(), (ticket, out.to)][-WINDOW:])
+            if (early := self._early.pop(ticket, None)) is not None:
+                await self._refused(early)
         ended = self.talk.sent(out, self.hub.runtime.now())
         if ended:
             await self._burst_ended(out.tag)

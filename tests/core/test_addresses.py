@@ -10,6 +10,7 @@ from focal.core.draft import Draft
 from focal.core.events import State
 from focal.core.link import Transport
 from focal.core.runtime import run_virtual
+from focal.transports.lora.channel import Gone, Happening
 from focal.transports.lora.sim import Conditions, SimMesh, SimTransport
 from tests.core.world import World, until
 
@@ -39,5 +40,39 @@ def test_of_many_who_answer_the_one_that_was_asked_is_meant(world: World) -> Non
                 assert delivered.by == c.origin
         with world.spool("b") as spool:
             assert spool.inbox.entries() == []
+
+    run_virtual(main())
+
+
+def test_an_address_that_nobody_has_is_asked_ever_more_rarely(world: World) -> None:
+    async def main() -> int:
+        mesh = SimMesh("air", Conditions(region="US", seed=3))
+        asked = 0
+
+        def watch(happening: Happening) -> None:
+            nonlocal asked
+            asked += isinstance(happening, Gone) and happening.node == 0xA
+
+        mesh.watchers.append(watch)
+        async with (
+            world.node("a", links={"air": SimTransport(mesh, node=0xA)}) as a,
+            world.node("b", links={"air": SimTransport(mesh, node=0xB)}),
+        ):
+            await a.send(Draft.text("psst", to="!0000dead"))
+            await world.runtime.sleep(6 * 3600)
+        return asked
+
+    assert 3 <= run_virtual(main()) <= 16
+
+
+def test_a_name_that_the_link_does_not_know_is_refused(world: World) -> None:
+    async def main() -> None:
+        mesh = SimMesh("air", Conditions(region="US", seed=3))
+        async with world.node("a", links={"air": SimTransport(mesh, node=0xA)}) as a:
+            for address in ("!xyz", "nobody", "!0000000a"):
+                events = a.events()
+                ids = await a.send(Draft.text("psst", to=address))
+                [refused] = await until(events, State.REFUSED, *ids)
+                assert address in (refused.reason or "")
 
     run_virtual(main())
