@@ -34,6 +34,11 @@ MEASURED = 59 * 60.0
 """Seconds that a radio's own count of its hour covers at least: it counts in whole minutes."""
 
 
+GROWS = 1.15
+"""What others send by the radio is taken for so much more than it was: more of it comes while ours
+still counts."""
+
+
 @dataclass(frozen=True, slots=True)
 class Begin:
     """A burst may begin: its airtime is kept."""
@@ -101,12 +106,13 @@ class Planner:
 
         Others use the radio too (its relays, its own telemetry): what it counts beyond what we
         sent is theirs. Of two counts of ours, that before its word and that after, the smaller is
-        taken off, because it may not have counted our last burst.
+        taken off, because it may not have counted our last burst. Theirs may be more in the hours
+        in which ours will still count.
         """
         limits, ours = self.limits(), hour.used(now, MEASURED)
         if limits.used is not None and limits.used != self._told:
             self._told = limits.used
-            self._foreign = max(0.0, limits.used * HOUR - min(ours, self._ours))
+            self._foreign = max(0.0, limits.used * HOUR - min(ours, self._ours)) * GROWS
         self._ours = ours
         return max(0.0, HOUR * limits.duty * (1 - limits.reserve) - self._foreign)
 

@@ -14,7 +14,7 @@ from focal.core.hour import HOUR, Sent
 from focal.core.hub import Subscription
 from focal.core.ledger import Ledger, Promise
 from focal.core.link import Address, Limits
-from focal.core.planner import Books, Planner
+from focal.core.planner import GROWS, Books, Planner
 from focal.core.runtime import run_virtual
 from focal.core.scheduler import Job, Wait
 from focal.transports.memory import Conditions, Mesh
@@ -147,11 +147,11 @@ def test_what_others_send_by_the_radio_is_theirs(world: World) -> None:
     def ours() -> float:
         return planner.limit(radio.ledger.hour("radio"), radio.now)
 
-    assert ours() == pytest.approx(360 - 72)
+    assert ours() == pytest.approx(360 - GROWS * 72)
     radio.send(36.0)
-    assert ours() == pytest.approx(360 - 72)
+    assert ours() == pytest.approx(360 - GROWS * 72)
     radio.limits = Limits("datagram", 231, duty=0.1, used=0.03)
-    assert ours() == pytest.approx(360 - 72)
+    assert ours() == pytest.approx(360 - GROWS * 72)
     radio.limits = Limits("datagram", 231, duty=0.1, used=0.0, reserve=0.1)
     assert ours() == pytest.approx(324)
 
