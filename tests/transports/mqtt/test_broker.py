@@ -21,6 +21,7 @@ from focal.transports.mqtt.link import RECEIVE, MqttLink
 from focal.transports.mqtt.settings import MqttTransport
 from tests.broker import HOST, Broker, broker, password_file
 from tests.certificates import Authority
+from tests.deadline import ROOT
 from tests.transports.mqtt.outsider import outsider, refusing_5, saying
 
 VERSIONS = ["5", "3.1.1"]
@@ -124,6 +125,35 @@ def test_what_a_login_may_not_publish_is_refused(tmp_path: Path) -> None:
     rules = tmp_path / "rules"
     rules.write_text("topic read focal/#\n")
     with broker(tmp_path / "b", f"acl_file {rules}") as running:
+        port = running.port
+        run(check)
+
+
+def test_a_login_can_be_held_to_its_origin(tmp_path: Path) -> None:
+    async def check() -> None:
+        async with (
+            opened(transport(port, f"user=0a0a0a0a&password_file={secret}")) as near,
+            opened(transport(port, f"user=bridge&password_file={secret}"), FAR) as bridge,
+        ):
+            await near.send(envelope_of(80, 1))
+            assert isinstance(await verdict(near), Accepted)
+            await near.send(envelope_of(80, 2, FAR))
+            assert isinstance(await verdict(near), Refused)
+            (await arrives(bridge, 1)).ack()
+            await bridge.send(envelope_of(80, 3, 0x0C0C0C0C))
+            assert isinstance(await verdict(bridge), Accepted)
+            await arrives(near, 3, 0x0C0C0C0C)
+
+    secret = tmp_path / "secret"
+    secret.write_text("secret")
+    rules = tmp_path / "rules"
+    page = (ROOT / "docs" / "mqtt.md").read_text()
+    rules.write_text(
+        page[page.index("pattern read") : page.index("```", page.index("pattern read"))]
+    )
+    passwords = password_file(tmp_path, bridge="secret", **{"0a0a0a0a": "secret"})
+    lines = [f"acl_file {rules}", f"password_file {passwords}"]
+    with broker(tmp_path / "b", *lines, anonymous=False) as running:
         port = running.port
         run(check)
 
