@@ -86,11 +86,16 @@ class LoraOptions:
         direct: what goes to one node alone, encrypted for it: control frames (``control``, where
             both have each other's key), everything that is for one node (``all``), or nothing
             (``none``).
+        busy: what happens while the channel is used more than a quarter of the time: new messages
+            wait (``wait``), or go all the same (``send``) up to 40 %, where they always wait.
+        reserve: share of the duty cycle that is left for others who use this node, 0 to 0.9.
     """
 
     channel: str | None = None
     hops: int = 0
     direct: Direct = "control"
+    busy: Literal["wait", "send"] = "wait"
+    reserve: float = 0.0
 
     @classmethod
     def read(cls, options: Options) -> LoraOptions:
@@ -100,6 +105,8 @@ class LoraOptions:
             options.text("channel", None),
             options.integer("hops", 0, least=0, most=7),
             cast("Direct", options.text("direct", "control", choices=ways)),
+            "send" if options.text("busy", "wait", choices=("wait", "send")) == "send" else "wait",
+            options.number("reserve", 0.0, least=0, most=0.9),
         )
 
 
@@ -188,8 +195,14 @@ class LoraLink:
     def limits(self) -> LoraLimits:
         info = self.radio.info
         limits = limits_of(info, self._options.direct, frozenset(map(address_of, self._trust)))
-        relays = float(self._options.hops)  # at the least: one for each
-        return replace(limits, spelling=self._spelled, relays=relays, waiting=self._waiting)
+        return replace(
+            limits,
+            spelling=self._spelled,
+            relays=float(self._options.hops),  # at the least: one for each
+            waiting=self._waiting,
+            agreed=self._options.busy == "send",
+            reserve=self._options.reserve,
+        )
 
     async def send(self, data: bytes, /, *, to: Address | None = None) -> int:
         self._inbox.check()

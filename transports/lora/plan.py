@@ -230,7 +230,8 @@ def max_payload(*, direct: bool = False, port: int = PRIVATE_APP) -> int:
 
 def _encoded(payload: int, port: int) -> int:
     """Return header and protobuf: port and payload are a tag and a number of 1 or 2 bytes each."""
-    return HEADER + _field(port) + _field(payload) + payload + BITFIELD
+    said = _field(payload) + payload if payload else 0  # protobuf leaves an empty field away
+    return HEADER + _field(port) + said + BITFIELD
 
 
 def _field(number: int) -> int:

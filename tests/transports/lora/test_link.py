@@ -131,6 +131,8 @@ def test_urls_say_which_way_and_how() -> None:
     assert read("lora://Hill.local").way == Tcp("hill.local", 4403)
     assert read("lora://[::1]:4501").key == "lora:[::1]:4501"
     assert read("lora://h?hops=3&direct=all").options == LoraOptions(None, 3, "all")
+    polite = read("lora://h?busy=send&reserve=0.2").options
+    assert (polite.busy, polite.reserve) == ("send", 0.2)
     ble = LoraTransport.from_ble_url(urlsplit("lora+ble://Hill_1a2b"))
     assert ble.way == Ble("Hill_1a2b") and ble.key == "lora:ble:Hill_1a2b"
 
@@ -142,6 +144,8 @@ def test_urls_say_which_way_and_how() -> None:
         ("lora://me@h", "no users"),
         ("lora://h:0", "port"),
         ("lora://h?hops=8", "from 0 to 7"),
+        ("lora://h?busy=maybe", "wait or send"),
+        ("lora://h?reserve=1", "0.9"),
         ("lora://h?direct=maybe", "control or all or none"),
         ("lora://h?chanel=1", "did you mean 'channel'"),
     ],
@@ -496,3 +500,11 @@ def test_rivals_are_told_from_a_restart() -> None:
     assert "restarted" in rivals.closed("it", 0.0)
     assert "restarted" in rivals.closed("it", 1000.0)
     assert "another program uses it" in rivals.closed("it", 1030.0)
+
+
+def test_the_user_says_how_polite_it_is_and_what_is_left_for_others() -> None:
+    async def check(link: LoraLink, radio: Script) -> None:
+        limits = link.limits
+        assert (limits.agreed, limits.reserve, limits.relays) == (True, 0.25, 2)
+
+    script(check, LoraOptions(hops=2, busy="send", reserve=0.25))

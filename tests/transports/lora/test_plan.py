@@ -56,7 +56,7 @@ def test_every_preset_is_in_the_table() -> None:
 
 
 def test_what_the_mesh_adds() -> None:
-    assert [length(n) for n in (0, 127, 128, 231)] == [23, 150, 152, 255]
+    assert [length(n) for n in (0, 1, 127, 128, 231)] == [21, 24, 150, 152, 255]
     assert (max_payload(), max_payload(direct=True), max_payload(port=9)) == (231, 219, 232)
     assert length(219, direct=True) == 255
     assert length(100, direct=True) == length(100) + 12
