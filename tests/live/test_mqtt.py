@@ -10,6 +10,7 @@ import json
 import random
 import signal
 from collections.abc import Generator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,10 @@ def begun(pair: Pair) -> None:
 
 def ups(listener: Process) -> int:
     return sum("is up again" in line for line in listener.err)
+
+
+def came_back(listener: Process, times: int) -> bool:
+    return ups(listener) >= times
 
 
 # what everybody does
@@ -93,7 +98,7 @@ def test_a_broker_goes_and_comes_again(tmp_path: Path, how: str) -> None:
                 pair.queue(LONG, TEXT)
                 listener.line("is down: the broker at", "err")
                 made.start()
-                pair.deadline.until("the listener is back", lambda n=n: ups(listener) >= n)
+                pair.deadline.until("the listener is back", partial(came_back, listener, n))
                 pair.deadline.until("all is delivered", pair.at_rest)
             pair.ends(owner)
             pair.ends(listener)
@@ -108,7 +113,7 @@ def test_a_broker_that_saved_nothing_goes_and_comes_again(tmp_path: Path) -> Non
             for n in range(3):
                 for each in (listener, owner):
                     each.line("listening on", "err")
-                    pair.deadline.until("it is back", lambda each=each, n=n: ups(each) >= n)
+                    pair.deadline.until("it is back", partial(came_back, each, n))
                 pair.queue(TEXT, SHORT)
                 pair.deadline.until("all is delivered", pair.at_rest)
                 made.kill()

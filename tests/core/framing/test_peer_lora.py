@@ -208,6 +208,7 @@ def test_senders_that_go_on_hearing_nothing_do_not_stay_in_step() -> None:
     for origin in range(2, 6):
         sender = Conversation("lora", 1, pace(random=random.Random(origin)), Assembler())
         sender.begin(Splitter.of(message(to=2), 231), 0.0, destination=2)
+        now = 0.0
         for _ in range(4):
             now = max(0.0, later(sender))
             said(sender, now)
