@@ -141,6 +141,7 @@ class PahoSession:
         except (OSError, UnicodeError) as error:  # the latter for a name that no host can have
             self._error = error
         except Exception as error:  # whatever else paho raises, it raises for what it was sent
+            _log.debug("%s: paho ended", self._account.place, exc_info=True)
             self._error = NotMqtt(f"{error!r}")
         self._post(Ended(self._code, self._said, self._error, self._connected))
 

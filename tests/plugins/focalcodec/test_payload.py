@@ -28,14 +28,11 @@ def written(draw: st.DrawFn) -> tuple[Quality, list[Segment]]:
     """Return a quality and segments of it that each have some sound."""
     made = draw(qualities)
     tokens = st.lists(st.integers(0, (1 << made.bits) - 1), min_size=1, max_size=40)
-    segments: list[Segment] = []
-    for row in draw(st.lists(tokens, min_size=1, max_size=4)):
-        trim = draw(st.integers(0, min(15, len(row) * made.frames - 1)))
-        segments.append(Segment(tuple(row), trim))
+    rows = draw(st.lists(tokens, min_size=1, max_size=4))
     if made.bits < 8:  # else the bytes of the last segment could be one more token
-        whole = len(segments[-1].tokens) // 8 * 8 or 8
-        segments[-1] = Segment((segments[-1].tokens * 8)[:whole], segments[-1].trim)
-    return made, segments
+        rows[-1] = (rows[-1] * 8)[: len(rows[-1]) // 8 * 8 or 8]
+    trims = [draw(st.integers(0, min(15, len(row) * made.frames - 1))) for row in rows]
+    return made, [Segment(tuple(row), trim) for row, trim in zip(rows, trims, strict=True)]
 
 
 @given(written(), st.binary(min_size=4, max_size=4))
