@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import signal
 from contextlib import suppress
 from pathlib import Path
 from shutil import rmtree
@@ -22,6 +23,11 @@ os.environ["PYTHONASYNCIODEBUG"] = "1"
 with suppress(OSError):
     os.unsetenv("PYTHONASYNCIODEBUG")
 
+
+# A shell that runs us in the background lets us ignore Ctrl-C, and processes inherit that; those
+# that tests start are to end by it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Some tests import onnxruntime themselves, which reports over the network unless this is set.
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
