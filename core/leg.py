@@ -5,6 +5,7 @@ The law of this module: it is a picture of the outbox at one moment; only the ou
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from .events import State
@@ -22,12 +23,49 @@ class LegSpec:
         to: whom on that link, in its own spelling; None is everyone, or whoever the message's
             destination is.
         parity: the most frames of parity that go up front; None: as many as the loss asks for.
+        priority: on this link, higher goes first; None: the message's.
+        after: it is not sent before then, Unix seconds.
+        expires_at: when its lifetime ends on this link, where that is earlier than the message's.
     """
 
     link: str
     name: str
     to: Address | None = None
     parity: int | None = None
+    priority: int | None = None
+    after: float = 0.0
+    expires_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """How a message came that is passed on; none of this is ours to change.
+
+    Args:
+        link: the canonical key of the link that it came by.
+        hops: what it goes on with: one more than it came with.
+        route: the bridges that it passed, ours the last one.
+        extra: keys of its envelope that we do not know.
+    """
+
+    link: str
+    hops: int
+    route: tuple[int, ...] = ()
+    extra: Mapping[str, object] = field(default_factory=dict[str, object])
+
+    def to_bytes(self) -> bytes:
+        """Return it for the spool, the link left out."""
+        import msgpack
+
+        return msgpack.packb({"h": self.hops, "r": self.route, "x": dict(self.extra)})
+
+    @classmethod
+    def from_bytes(cls, link: str, data: bytes) -> Origin:
+        """Return what ``to_bytes`` made bytes of."""
+        import msgpack
+
+        fields = msgpack.unpackb(data, max_ext_len=0)
+        return cls(link, fields["h"], tuple(fields["r"]), fields["x"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +91,7 @@ class Leg:
         done: nothing more is to be done for it.
         wants_destination: its destination is not known yet, so it must not go out.
         parity: the most frames of parity that go up front; None: as many as the loss asks for.
+        origin: how it came, where it is not ours and passed on.
     """
 
     id: MessageId
@@ -73,6 +112,12 @@ class Leg:
     done: bool
     wants_destination: bool
     parity: int | None = None
+    origin: Origin | None = None
+
+    @property
+    def hops(self) -> int:
+        """Bridges it has passed, ours included."""
+        return self.origin.hops if self.origin else 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from .events import Progress, State
 from .journal import Journal
 from .leg import Leg as Leg
 from .leg import LegSpec as LegSpec
+from .leg import Origin as Origin
 from .leg import Weight as Weight
 from .message import Kind, MessageId, is_message
 from .total import Total
@@ -23,7 +24,8 @@ _WEEK = 7 * 86_400.0
 _CONFIRMED = {State.DELIVERED: 1, State.PLAYED: 2}
 _LEGS = """
 SELECT id, message, kind, link, name, address, state, attempts, next_index, queued_at,
-    expires_at, priority, reason, until, sent, done, wants_destination, parity
+    min(coalesce(due, expires_at), expires_at), rank, reason, until, sent, done,
+    wants_destination, parity, source, beside
 FROM leg JOIN outbox USING (id)
 """
 
@@ -72,6 +74,7 @@ class Outbox:
         expires_at: float,
         priority: int = 0,
         wants_destination: bool = False,
+        origin: Origin | None = None,
     ) -> None:
         """Take a message to send. The same bytes again: legs for further links are added.
 
@@ -82,6 +85,7 @@ class Outbox:
             expires_at: Unix seconds; infinity for links that keep what they carry.
             priority: higher goes first.
             wants_destination: hold it back until ``rewrite`` gives it its destination.
+            origin: how it came, if it is passed on.
 
         Raises:
             FrameError: these are not the bytes of a message.
@@ -91,20 +95,26 @@ class Outbox:
         number = _number_in(message)
         if not legs:
             raise ValueError("a message without a leg would wait for ever")
+        now = self._unix()
         with self._db.transaction():
             if self._total.fits(len(message)) and self._db.run(
-                "INSERT INTO outbox VALUES (?, ?, ?, ?, ?, ?, NULL, ?) ON CONFLICT (id) DO NOTHING",
-                *(number, int(kind), int(wants_destination), priority, self._unix(), expires_at),
-                message,
+                "INSERT INTO outbox VALUES (?, ?, ?, ?, ?, ?, NULL, ?, ?, ?)"
+                " ON CONFLICT (id) DO NOTHING",
+                *(number, int(kind), int(wants_destination), priority, now, expires_at, message),
+                *((origin.link, origin.to_bytes()) if origin else (None, None)),
             ):
                 self._total.add(len(message))
             else:
                 self._put_again(number, message, {leg.link for leg in legs})
             for leg in legs:
                 self._db.run(
-                    "INSERT INTO leg (id, link, name, address, parity, state)"
-                    " VALUES (?, ?, ?, ?, ?, 'queued') ON CONFLICT (id, link) DO NOTHING",
+                    "INSERT INTO leg"
+                    " (id, link, name, address, parity, state, rank, queued, after, due)"
+                    " VALUES (?, ?, ?, ?, ?, 'queued', ?, ?, ?, ?)"
+                    " ON CONFLICT (id, link) DO NOTHING",
                     *(number, leg.link, leg.name, leg.to, leg.parity),
+                    *(priority if leg.priority is None else leg.priority, now),
+                    *(leg.after, leg.expires_at),
                 )
 
     def waiting(
@@ -114,21 +124,32 @@ class Outbox:
         limit: int = -1,
         wants_destination: bool | None = None,
         unsent: bool = False,
+        passing: bool = True,
     ) -> list[Leg]:
-        """Return the unfinished legs of a link (its key) in sending order.
+        """Return the unfinished legs of a link (its key) that may go out now, in sending order.
 
         Args:
             link: its key.
             limit: at most so many; -1 is all.
             wants_destination: only those that still do, or only those that do not.
             unsent: only those that the link has not accepted yet.
+            passing: also those that are passed on for others.
         """
         return self._legs(
             "WHERE link = ?1 AND done = 0 AND (?2 IS NULL OR wants_destination = ?2)"
-            " AND NOT (?3 AND state IN ('sent', 'heard'))"
-            " ORDER BY priority DESC, queued_at, id LIMIT ?4",
-            *(link, wants_destination, unsent, limit),
+            " AND NOT (?3 AND state IN ('sent', 'heard')) AND after <= ?4"
+            " AND (?5 OR source IS NULL) ORDER BY rank DESC, queued, leg.id LIMIT ?6",
+            *(link, wants_destination, unsent, self._unix(), passing, limit),
         )
+
+    def next_after(self, link: str) -> float | None:
+        """Return when the next leg of a link that waits for its time may go, if one does."""
+        rows = self._db.rows(
+            "SELECT min(after) FROM leg WHERE link = ? AND done = 0 AND after > ?",
+            *(link, self._unix()),
+        )
+        found: float | None = rows[0][0]
+        return found
 
     def weights(self, link: str) -> list[Weight]:
         """Return what the unfinished legs of a link (its key) weigh that may go out, any order."""
@@ -248,13 +269,18 @@ class Outbox:
             The legs that ended by it, as they are now.
         """
         with self._db.transaction():
-            due = self._legs("WHERE done = 0 AND done_at IS NULL AND expires_at <= ?", now)
+            due = self._legs(
+                "WHERE done = 0 AND done_at IS NULL AND (expires_at <= ?1 OR due <= ?1)", now
+            )
             return [self._expire(leg, now) for leg in due]
 
     def next_expiry(self) -> float | None:
         """Return when the next unfinished message expires, None if none ever does."""
-        found = self._db.rows("SELECT min(expires_at) FROM outbox WHERE done_at IS NULL")
-        at: float | None = found[0][0]
+        found = self._db.rows(
+            "SELECT min(expires_at) FROM outbox WHERE done_at IS NULL"
+            " UNION SELECT min(due) FROM leg WHERE done = 0"
+        )
+        at = min((at for (at,) in found if at is not None), default=float("inf"))
         return None if at == float("inf") else at
 
     def retry(self, id: MessageId, link: str | None = None) -> list[Leg]:
@@ -399,7 +425,7 @@ def _number_in(message: bytes) -> int:
 
 def _leg(row: Row) -> Leg:
     number, message, kind, link, name, to, state, attempts, index, *rest = row
-    queued, expires, priority, reason, until, sent, done, wants, parity = rest
+    queued, expires, priority, reason, until, sent, done, wants, parity, source, beside = rest
     return Leg(
         id=id_from(number),
         message=message,
@@ -419,6 +445,7 @@ def _leg(row: Row) -> Leg:
         done=bool(done),
         wants_destination=bool(wants),
         parity=parity,
+        origin=None if source is None else Origin.from_bytes(source, beside),
     )
 
 

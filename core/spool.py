@@ -19,7 +19,7 @@ from .inbox import Inbox, InboxBounds
 from .outbox import Outbox, OutboxBounds
 from .peers import Peers
 
-VERSION = 1
+VERSION = 2
 MAX_SEQUENCE = (1 << 32) - 1
 MAX_PEERS = 10_000
 _FOCL = 0x666F636C  # "focl", the file's application id
@@ -28,9 +28,14 @@ _FOCL = 0x666F636C  # "focl", the file's application id
 @cache
 def schema() -> Schema:
     """Return what a spool of our version holds."""
-    script = get_data("focal.core", "spool.sql")  # importlib.resources costs 2 MB and 10 ms
-    assert script is not None  # it is beside this file
-    return Schema("focal spool", _FOCL, VERSION, script.decode())
+    steps = {version: _script(f"spool-{version}.sql") for version in range(1, VERSION)}
+    return Schema("focal spool", _FOCL, VERSION, _script("spool.sql"), steps)
+
+
+def _script(name: str) -> str:
+    found = get_data("focal.core", name)  # importlib.resources costs 2 MB and 10 ms
+    assert found is not None  # it is beside this file
+    return found.decode()
 
 
 class Spool:

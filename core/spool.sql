@@ -1,4 +1,4 @@
--- The spool, version 1: what one node has to send, what it was sent, and whom it knows.
+-- The spool, version 2: what one node has to send, what it was sent, and whom it knows.
 -- One file, shared by every process of a home. A message's id is one signed integer of 64 bits, its
 -- origin above its sequence; its tag is its check, so (id, tag) are certain bytes. Times are Unix
 -- seconds.
@@ -30,7 +30,9 @@ CREATE TABLE outbox (
     queued_at REAL NOT NULL,
     expires_at REAL NOT NULL,
     done_at REAL,                        -- NULL while a leg is unfinished; then it is history
-    message BLOB NOT NULL
+    message BLOB NOT NULL,
+    source TEXT,                         -- the link that it came by; NULL: it is ours
+    beside BLOB                          -- what its envelope goes on with, message left out
 );
 CREATE INDEX outbox_done ON outbox (done_at) WHERE done_at IS NOT NULL;
 
@@ -52,6 +54,7 @@ CREATE TABLE leg (
     name TEXT NOT NULL,                  -- what the user calls it
     address TEXT,                        -- whom on that link, in its own spelling
     parity INTEGER,                      -- the most frames of it up front; NULL as many as planned
+    agreed INTEGER NOT NULL DEFAULT 0,   -- the user sends it though others use the channel much
     state TEXT NOT NULL,
     attempts INTEGER NOT NULL DEFAULT 0,
     next_index INTEGER NOT NULL DEFAULT 0,
@@ -59,8 +62,13 @@ CREATE TABLE leg (
     done INTEGER NOT NULL DEFAULT 0,
     reason TEXT,
     until REAL,
+    rank INTEGER NOT NULL DEFAULT 0,     -- its priority on this link
+    queued REAL NOT NULL DEFAULT 0,      -- with the id, its place among those of its rank
+    after REAL NOT NULL DEFAULT 0,       -- not before then
+    due REAL,                            -- its lifetime's end on this link, where that is earlier
     PRIMARY KEY (id, link)
 ) WITHOUT ROWID;
+CREATE INDEX leg_open ON leg (link, rank DESC, queued, id) WHERE done = 0;
 
 CREATE TABLE event (
     row INTEGER PRIMARY KEY AUTOINCREMENT,  -- never used again: readers remember how far they are
@@ -70,7 +78,8 @@ CREATE TABLE event (
     author INTEGER,
     at REAL NOT NULL,
     reason TEXT,
-    until REAL
+    until REAL,
+    ask INTEGER NOT NULL DEFAULT 0       -- the user may decide not to wait
 );
 CREATE INDEX event_of ON event (id);
 
@@ -123,6 +132,8 @@ CREATE TABLE seen (
     twin INTEGER NOT NULL,
     pool INTEGER NOT NULL,               -- whom the bound counts it for: the origin, -1 foreign
     until REAL NOT NULL,
+    source TEXT,                         -- the link that it came by, if it was passed on
+    to_all INTEGER NOT NULL DEFAULT 0,   -- it was passed on and is for everyone
     UNIQUE (id, tag)
 );
 CREATE INDEX seen_pool ON seen (pool);
@@ -152,3 +163,30 @@ CREATE TABLE peer (
 CREATE INDEX peer_address ON peer (link, address);
 CREATE INDEX peer_name ON peer (name COLLATE NOCASE);
 CREATE INDEX peer_age ON peer (at);
+
+-- What bridges decided, and what they let through.
+
+CREATE TABLE passage (
+    row INTEGER PRIMARY KEY AUTOINCREMENT,  -- its age
+    id INTEGER NOT NULL,
+    at REAL NOT NULL,
+    link TEXT NOT NULL,                  -- what the user calls it
+    said TEXT NOT NULL
+);
+CREATE INDEX passage_of ON passage (id);
+
+CREATE TABLE crossing (                  -- what legs with a rate or a budget let through lately
+    row INTEGER PRIMARY KEY,
+    link TEXT NOT NULL,
+    at REAL NOT NULL,
+    airtime REAL NOT NULL
+);
+CREATE INDEX crossing_of ON crossing (link, at);
+
+CREATE TABLE echo (                      -- receipts passed back onto a link with airtime
+    id INTEGER NOT NULL,                 -- of the message that they speak of
+    link TEXT NOT NULL,
+    event INTEGER NOT NULL,
+    until REAL NOT NULL,
+    PRIMARY KEY (id, link, event)
+) WITHOUT ROWID;
