@@ -14,7 +14,7 @@ from focal.core.spool import Spool
 FIRST = Path(__file__).with_name("spool-v1.sql")
 APPLICATION = 0x666F636C
 COLUMNS = """
-SELECT type, tables.name, columns.name, columns.type, columns."notnull", columns.dflt_value
+SELECT tables.type, tables.name, columns.name, columns.type, columns."notnull", columns.dflt_value
 FROM sqlite_schema AS tables LEFT JOIN pragma_table_info(tables.name) AS columns
 WHERE tables.name NOT LIKE 'sqlite_%' ORDER BY tables.name, columns.cid
 """
