@@ -120,7 +120,7 @@ class Price:
 
     Args:
         frames: packets, those of parity included.
-        air_bytes: bytes of those packets.
+        packet_bytes: bytes of those packets, without what the link adds to them.
         airtime: seconds that they hold the channel, None where that is free.
         parity: how many of the frames are promised beyond what the message takes.
         confirmed: ``airtime`` and that of one confirmation: what it comes to if nothing is lost;
@@ -128,7 +128,7 @@ class Price:
     """
 
     frames: int
-    air_bytes: int
+    packet_bytes: int
     airtime: float | None
     parity: int = 0
     confirmed: float | None = None

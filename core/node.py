@@ -222,7 +222,7 @@ class Node:
 
     def _context(self, name: str) -> LinkContext:
         hub = self._hub
-        return LinkContext(self.origin, hub.name, hub.folder / _safe(name), self._runtime)
+        return LinkContext(self.origin, hub.name, hub.folder / folder_name(name), self._runtime)
 
     def _carrier(self, name: str, key: str, link: Link) -> Carrier:
         self._limits[name] = link.limits
@@ -402,7 +402,7 @@ def _origin(text: str) -> int:
     return int(digits, 16)
 
 
-def _safe(name: str) -> str:
+def folder_name(name: str) -> str:
     """Return a link's name as a folder's: letters, digits and what tells names apart."""
     plain = "".join(c if c.isascii() and c.isalnum() else "-" for c in name)[:40].strip("-")
     return f"{plain}-{blake2b(name.encode(), digest_size=4).hexdigest()}"

@@ -6,12 +6,13 @@ nothing and sends nothing.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import urlsplit
 
+from .config import hidden
 from .core.clocks import moment
 from .core.errors import PacketTooBig, SettingsError, TooLong
 from .core.hour import HOUR, Hour, Sent
@@ -23,15 +24,13 @@ from .fit import Fit, Space, message_head, payload_size, refused
 from .home import Home
 from .results import Airtime, Cost, Freed, Saving, Spent
 from .speech import sound_in
-from .transports.lora.plan import ALIASES, REGIONS, Air, air, length, max_payload
+from .transports.lora.plan import ALIASES, REGIONS, Air, air, length, max_payload, region_named
+from .transports.lora.sim import Conditions, SimTransport
 
 if TYPE_CHECKING:
     from .app import App
     from .core.codec import CodecSpec
     from .settings import Settings
-
-PRESET = "LONG_FAST"
-"""Meshtastic's own default."""
 
 TOGETHER = 60.0
 """Seconds within which what leaves the hour is told together."""
@@ -77,32 +76,67 @@ class _PlannedLimits(Limits):
 
 
 def place(
-    settings: Settings, region: str | None, preset: str | None, coding_rate: int | None
+    settings: Settings,
+    region: str | None,
+    preset: str | None,
+    coding_rate: int | None,
+    seen: Callable[[str], Air | None],
 ) -> Air:
-    """Return where and how is reckoned: what is said, else what a configured ``lora`` link says.
+    """Return where and how is reckoned: what is said, else what is known of the configured links.
+
+    Args:
+        settings: with the links; of those over LoRa the first counts whose radio is known.
+        region: as it was said; None: that link's.
+        preset: as it was said; None: that link's where it is in the region, else the region's own.
+        coding_rate: 5 to 8, where it is above the preset's own.
+        seen: returns how the node behind a link was set when the link was last open.
 
     Raises:
         SettingsError: no region is said anywhere, or one of them is none.
     """
-    known = _configured(settings)
-    region = region or known.get("region")
-    if region is None:
-        there = ", ".join((*REGIONS, *ALIASES))
-        raise SettingsError(f"say where: --region is one of {there}")
+    known = next(filter(None, (_air_of(settings, word, seen) for word in _radios(settings))), None)
     try:
-        return air(region, preset or known.get("preset") or PRESET, coding_rate)
+        if region is None and known is None:
+            raise ValueError(_unknown(settings))
+        there = known.region if known and region is None else region_named(region or "")
+        if known and known.region is there and preset is None:
+            return known.coded(coding_rate)
+        return air(there.name, preset, coding_rate)
     except ValueError as error:
         raise SettingsError(str(error)) from error
 
 
-def _configured(settings: Settings) -> dict[str, str]:
-    """Return the options of the first configured ``lora`` link that says a region or a preset."""
-    for link in settings.links.values():
-        parts = urlsplit(link.address(lambda scheme: f"{scheme}:"))
-        options = dict(parse_qsl(parts.query))
-        if parts.scheme.startswith("lora") and options.keys() & {"region", "preset"}:
-            return options
-    return {}
+def _unknown(settings: Settings) -> str:
+    there = f"--region is one of {', '.join((*REGIONS, *ALIASES))}"
+    for word in _radios(settings):
+        name = hidden("link", word)
+        return f"say where, until the link {name} has been open once and its node has said: {there}"
+    return f"say where: {there}"
+
+
+def _radios(settings: Settings) -> list[str]:
+    """Return the links over LoRa that are configured, those that are used by default first."""
+    words = dict.fromkeys((*settings.defaults.via, *settings.links))
+    return [word for word in words if _address(settings, word).startswith("lora")]
+
+
+def _address(settings: Settings, word: str) -> str:
+    link = settings.links.get(word)
+    if link is not None:
+        return link.address(lambda scheme: f"{scheme}:")
+    return word if ":" in word else f"{word}:"
+
+
+def _air_of(settings: Settings, word: str, seen: Callable[[str], Air | None]) -> Air | None:
+    """Return how the radio of a link is set: a simulated one's URL says it."""
+    address = _address(settings, word)
+    if not address.startswith("lora+sim:"):
+        return seen(str(hidden("link", word)))
+    try:
+        link = SimTransport.from_url(urlsplit(address))
+    except ValueError:  # whoever uses this link is told; here it only tells nothing
+        return None
+    return (link.conditions or Conditions()).air
 
 
 # One packet ---------------------------------------------------------------------------------------
@@ -236,7 +270,7 @@ def _cost(
     seconds: float | None = None,
 ) -> Cost:
     price = note.price(size) if note.frames(size) is not None else None
-    each = price.air_bytes // price.frames if price else 0
+    each = price.packet_bytes // price.frames if price else 0
     return Cost(
         region=question.plan.air.region.name,
         preset=question.plan.air.preset,
@@ -246,6 +280,7 @@ def _cost(
         message_bytes=note.head + size,
         frames=price.frames if price else None,
         parity=price.parity if price else 0,
+        packet_bytes=price.packet_bytes if price else None,
         air_bytes=price.frames * question.plan.length(each) if price else None,
         saves=saves,
         missing=spec.why_not() if spec else None,

@@ -130,7 +130,7 @@ def run(app: App, out: str) -> Demo:
         frames=len(witness.gone),
         frames_lost=witness.lost,
         frames_repaired=witness.repaired,
-        air_bytes=sum(len(one.packet.payload) for one in witness.gone),
+        packet_bytes=sum(len(one.packet.payload) for one in witness.gone),
         airtime=witness.airtime(NEAR, FAR),
         airtime_share=witness.airtime(NEAR) / (HOUR * RADIO.air.region.duty),
         air_seconds=took,

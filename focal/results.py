@@ -141,7 +141,7 @@ class Price:
         payload_bytes: of all messages of the series, as the next two.
         message_bytes: heads and checks included.
         frames: packets of the first burst.
-        air_bytes: the bytes of those packets.
+        packet_bytes: the bytes of those packets, without what the link adds to them.
         messages: how many messages it makes.
         parity: how many of the frames are sent beyond what the message takes.
         saves: what would make it fewer frames.
@@ -154,7 +154,7 @@ class Price:
     payload_bytes: int
     message_bytes: int
     frames: int
-    air_bytes: int
+    packet_bytes: int
     messages: int = 1
     parity: int = 0
     saves: tuple[Saving, ...] = ()
@@ -174,7 +174,8 @@ class Cost:
         message_bytes: head and check included.
         frames: packets of the first burst; None where it is too long for one message.
         parity: how many of them are sent beyond what the message takes.
-        air_bytes: bytes over the air, all that the mesh adds included.
+        packet_bytes: the bytes of those packets, without what the mesh adds to them.
+        air_bytes: their bytes over the air, all that the mesh adds included.
         saves: what would make it fewer frames.
         missing: why this quality cannot be used here, and what to do.
         air: what that means for the hour; None where ``frames`` is.
@@ -188,6 +189,7 @@ class Cost:
     message_bytes: int
     frames: int | None
     parity: int
+    packet_bytes: int | None
     air_bytes: int | None
     saves: tuple[Saving, ...]
     missing: str | None
@@ -207,7 +209,7 @@ class Airtime:
         frame_bytes: of payload, on the port of private applications.
         direct: encrypted for one node.
         signed: by firmware that signs what is for everyone, where the signature fits.
-        air_bytes: over the air.
+        air_bytes: over the air, all that the mesh adds included.
         airtime_ms: that it holds the channel, sent once.
         symbol_ms: of one symbol.
         slot_ms: of a contention slot.
@@ -295,7 +297,7 @@ class Demo:
         frames: all that went on the air, controls and repairs included.
         frames_lost: how many of them the simulated air lost.
         frames_repaired: frames of speech that were lost and made good by others.
-        air_bytes: the bytes of all frames.
+        packet_bytes: the bytes of all frames, without what the mesh adds to them.
         airtime: seconds that all frames held the channel.
         airtime_share: of the air that an hour allows, what the node that spoke has sent.
         air_seconds: from the first frame to the confirmation, simulated.
@@ -314,7 +316,7 @@ class Demo:
     frames: int
     frames_lost: int
     frames_repaired: int
-    air_bytes: int
+    packet_bytes: int
     airtime: float
     airtime_share: float
     air_seconds: float

@@ -322,7 +322,7 @@ def _price(
         payload_bytes=sum(map(len, draft.parts)),
         message_bytes=sum(lengths),
         frames=sum(cost.frames for cost in costs),
-        air_bytes=sum(cost.air_bytes for cost in costs),
+        packet_bytes=sum(cost.packet_bytes for cost in costs),
         messages=len(messages),
         parity=sum(cost.parity for cost in costs),
         saves=tuple(_savings(app, spec, seconds, limits, draft, lengths)),

@@ -199,10 +199,10 @@ def nearest(word: str, known: Iterable[str]) -> str:
     """Return ``; did you mean 'x'?``, or the list of what there is; for error lines."""
     from difflib import get_close_matches
 
-    there_is = sorted(known)
+    there_is = {one.lower(): one for one in sorted(known)}
     if close := get_close_matches(word.lower(), there_is, n=1, cutoff=0.5):
-        return f"; did you mean {close[0]!r}?"
-    return f"; there is {', '.join(there_is)}" if there_is else ""
+        return f"; did you mean {there_is[close[0]]!r}?"
+    return f"; there is {', '.join(there_is.values())}" if there_is else ""
 
 
 def read_toml(path: Path) -> Table:

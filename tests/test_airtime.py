@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from focal.airtime import Plan, packet, place
+from focal.core.airtime import Modem
 from focal.core.audio import Clip
 from focal.core.clocks import Moment
 from focal.core.codec import CodecSpec
@@ -26,8 +27,11 @@ from focal.fit import Fit, Space, choose_to_fit, longest, payload_size, refused
 from focal.plugins.manager import Plugins
 from focal.plugins.models import Models
 from focal.plugins.models.store import SHELVES
+from focal.seen import last_seen, remember
 from focal.settings import Settings
-from focal.transports.lora.plan import air
+from focal.transports.lora.link import limits_of
+from focal.transports.lora.plan import Air, air
+from focal.transports.lora.radio import Info
 from focal.transports.memory import Conditions, Mesh
 from tests.core.world import World, until
 from tests.plugins.focalcodec.stock import stock
@@ -237,20 +241,76 @@ def test_signing_and_encrypting_for_one_node_cost_what_they_cost() -> None:
         packet(Plan(here, direct=True), 220)
 
 
-def links(text: str) -> Settings:
-    return Settings.merge({"links": {"hill": {"url": text}}}, {}, "focal.toml")
+def links(*urls: str) -> Settings:
+    return Settings.merge({"links": {f"l{n}": {"url": url} for n, url in enumerate(urls)}}, {}, "f")
+
+
+def unseen(_: str) -> Air | None:
+    return None
 
 
 def test_where_it_is_comes_from_the_flags_then_from_a_configured_link() -> None:
     hill = links("lora+sim://x?region=US&preset=SHORT_FAST")
-    assert place(hill, None, None, None).preset == "SHORT_FAST"
-    assert place(hill, "TR", None, 8).region.name == "EU_868"
-    assert place(hill, "TR", "LONG_FAST", 8).modem.coding_rate == 8
-    assert place(links("lora+sim://x?region=US"), None, None, None).preset == "LONG_FAST"
+    assert place(hill, None, None, None, unseen).preset == "SHORT_FAST"
+    assert place(hill, "US", None, None, unseen).preset == "SHORT_FAST"
+    assert place(hill, "TR", None, 8, unseen) == air("EU_868", "LONG_FAST", 8)
+    assert place(hill, "TR", "SHORT_SLOW", 8, unseen).modem.coding_rate == 8
+    assert place(hill, None, "SHORT_SLOW", None, unseen) == air("US", "SHORT_SLOW")
+    assert place(links("lora+sim://x"), None, None, None, unseen) == air("EU_868", "LONG_FAST")
     with pytest.raises(SettingsError, match="say where: --region is one of US, EU_433"):
-        place(links("udp://127.0.0.1:5000?region=US"), None, None, None)
-    with pytest.raises(SettingsError, match="there are LITE_FAST, LITE_SLOW"):
-        place(Settings(), "EU_866", None, None)
+        place(links("udp://127.0.0.1:5000?region=US"), None, None, None, unseen)
+
+
+@pytest.mark.parametrize(
+    ("region", "preset"),
+    [
+        ("US", "LONG_FAST"),
+        ("TR", "LONG_FAST"),
+        ("EU_866", "LITE_FAST"),
+        ("EU_N_868", "NARROW_SLOW"),
+        ("ITU1_2M", "TINY_FAST"),
+        ("ITU2_125CM", "NARROW_SLOW"),
+        ("ITU3_70CM", "NARROW_SLOW"),
+        ("LORA_24", "LONG_FAST"),
+    ],
+)
+def test_without_a_preset_a_region_has_its_own(region: str, preset: str) -> None:
+    assert place(Settings(), region, None, None, unseen) == air(region, preset)
+
+
+def test_a_node_that_was_seen_says_how_it_is_set() -> None:
+    slow, custom = air("EU_868", "LONG_SLOW"), Air(air("US").region, "custom", Modem(250e3, 9, 7))
+    hill, far = links("lora://10.0.0.1", "lora:///dev/ttyUSB0"), {"l1": slow}.get
+    assert place(hill, None, None, None, far) == slow
+    assert place(hill, "EU_868", None, 5, far) == slow
+    assert place(hill, "US", None, None, far) == air("US", "LONG_FAST")
+    assert place(hill, None, None, 8, {"l0": custom}.get).modem == Modem(250e3, 9, 8)
+    with pytest.raises(SettingsError, match="until the link l0 has been open once"):
+        place(hill, None, None, None, unseen)
+    via = hill.with_flags(via=("lora",))
+    assert place(via, None, None, None, {"l0": custom, "lora": slow}.get) == slow
+
+
+def test_how_a_node_was_set_is_kept_for_the_time_when_it_is_away(tmp_path: Path) -> None:
+    limits = limits_of(Info(1, Air(air("US").region, "custom", Modem(250e3, 9, 7))))
+    assert last_seen(tmp_path, "hill") is None
+    remember(tmp_path, "hill", LONG_FAST)
+    assert list(tmp_path.iterdir()) == []
+    remember(tmp_path, "hill", limits)
+    assert last_seen(tmp_path, "hill") == limits.air
+    assert last_seen(tmp_path, "valley") is None
+    (file,) = tmp_path.glob("*/*")
+    for text in ("", "[]", "{}", '{"region": "XX", "preset": "", "modem": {}}'):
+        file.write_text(text)
+        assert last_seen(tmp_path, "hill") is None
+    remember(tmp_path, "hill", limits)
+    assert last_seen(tmp_path, "hill") == limits.air
+
+
+def test_where_it_cannot_be_kept_it_is_only_not_known(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    remember(tmp_path / "file", "hill", limits_of(Info(1, air("US"))))
+    assert last_seen(tmp_path / "file", "hill") is None
 
 
 # What goes out ------------------------------------------------------------------------------------

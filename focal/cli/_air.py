@@ -25,7 +25,7 @@ def price_rows(price: Price) -> dict[str, Any]:
         "speech": speech,
         "payload": f"{price.payload_bytes} bytes",
         "message": _messages(price),
-        "frames": f"{price.frames}{_parity(price.parity)}, {price.air_bytes} bytes",
+        "frames": f"{price.frames}{_parity(price.parity)}, {price.packet_bytes} bytes",
     }
     if air is not None:
         rows["airtime"] = f"{air.airtime:.2f} s{_confirmed(air)}"

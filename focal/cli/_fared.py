@@ -16,7 +16,7 @@ from ._air import percent
 def demo_rows(done: Demo) -> dict[str, Any]:
     """Return what became of the message of ``focal demo``."""
     share = percent(done.airtime_share)
-    frames = f"{in_frames(done.frames)}, {done.air_bytes} bytes"
+    frames = f"{in_frames(done.frames)}, {done.packet_bytes} bytes"
     return {
         "event": "demo",
         "speech": f"{done.seconds:.1f} s of {done.codec}: {done.payload_bytes} bytes",

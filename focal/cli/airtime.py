@@ -5,15 +5,26 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
 from ._group import FILE, Command
 from ._shell import Shell
 
 if TYPE_CHECKING:
     from ..results import Cost
+
+_PRICED = ("region", "preset", "coding_rate", "direct", "signed")
+_CHOSEN = ("quality", "to_all", "fit")
+MEANINGLESS = {
+    "--ledger": (*_PRICED, *_CHOSEN),
+    "--frame-bytes": _CHOSEN,
+    "--bytes": ("quality",),
+}
+"""What says nothing about what is asked, and is refused rather than ignored."""
 
 
 @click.command("airtime", cls=Command)
@@ -29,8 +40,9 @@ if TYPE_CHECKING:
     help="For example EU_868 or US; default: that of a configured lora link.",
 )  # fmt: skip
 @click.option(
-    "--preset", metavar="P", help="Default: that of a configured lora link, else LONG_FAST."
-)
+    "--preset", metavar="P",
+    help="For example SHORT_FAST; default: that of the link, else the region's own.",
+)  # fmt: skip
 @click.option(
     "--coding-rate", type=click.IntRange(5, 8), metavar="5..8",
     help="4/5 to 4/8, where above the preset's own.",
@@ -59,17 +71,24 @@ def command(
     fit: str | None,
 ) -> None:
     """Say what it costs to send the speech in FILE (- is stdin), or so many bytes, by LoRa."""
-    asked = (file, size, frame_bytes, ledger or None)
-    if sum(one is not None for one in asked) != 1:
+    given = {"--bytes": size, "--frame-bytes": frame_bytes, "--ledger": ledger or None}
+    asked = [name for name, value in {"FILE": file, **given}.items() if value is not None]
+    if len(asked) != 1:
         raise click.UsageError("say one of FILE, --bytes, --frame-bytes and --ledger")
+    _refuse_meaningless(*asked)
     from ..airtime import Plan, Question, costs, of_bytes, packet, place, spent
     from ..fit import Fit
+    from ..home import Home
+    from ..seen import last_seen
 
     app = shell.app(quality=quality)
     if ledger:
         shell.show_all(spent(app), "nothing was sent by radio in the last hour")
         return
-    plan = Plan(place(app.settings, region, preset, coding_rate), direct, signed)
+    seen = partial(last_seen, Home(app.folder).links)
+    plan = Plan(place(app.settings, region, preset, coding_rate, seen), direct, signed)
+    if plan.air.region.name == "UNSET":
+        shell.note("region UNSET: a node without a region sends nothing; these are mere figures")
     if frame_bytes is not None:
         shell.show(packet(plan, frame_bytes))
         return
@@ -78,6 +97,17 @@ def command(
         shell.show(of_bytes(app, question, size))
     elif file is not None:
         _show(shell, shell.run(costs(app, question, file)))
+
+
+def _refuse_meaningless(asked: str) -> None:
+    """Raise click.UsageError where an option says nothing about what is asked."""
+    context = click.get_current_context()
+    for option in context.command.params:
+        name = option.name or ""
+        said = context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+        if said and name in MEANINGLESS.get(asked, ()):
+            words = option.opts if context.params[name] else option.secondary_opts
+            raise click.UsageError(f"{words[0]} says nothing about {asked}: leave it out")
 
 
 def _show(shell: Shell, rows: Sequence[Cost]) -> None:

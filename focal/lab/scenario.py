@@ -28,7 +28,7 @@ from ..transports.lora.channel import (
     Station,
 )
 from ..transports.lora.loss import Bursty, Independent, Loss
-from ..transports.lora.plan import ALIASES, PRESETS, PROFILES, REGIONS, Air, air
+from ..transports.lora.plan import ALIASES, PRESETS, REGIONS, Air, air
 
 MAX_NODES = 100
 MAX_CHANNELS = 8
@@ -347,8 +347,7 @@ def _scenario(file: _Section) -> Scenario:
 
 def _air(file: _Section) -> Air:
     region = file.word("region", (*REGIONS, *ALIASES), "EU_868")
-    there = PROFILES[REGIONS[ALIASES.get(region, region)].profile]
-    preset = file.word("preset", tuple(PRESETS), "LONG_FAST" if "LONG_FAST" in there else there[0])
+    preset = file.word("preset", tuple(PRESETS)) if "preset" in file else None
     try:
         return air(region, preset)
     except ValueError as error:

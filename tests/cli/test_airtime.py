@@ -77,7 +77,19 @@ def test_flags_of_a_packet(focal: Focal) -> None:
         (("--bytes", "3"), 2, "say where: --region is one of US, EU_433, EU_868"),
         (("--bytes", "3", "--region", "XX"), 2, "there is no region 'XX'"),
         (("--bytes", "3", "--region", "US", "--preset", "FAST"), 2, "there is no preset 'FAST'"),
-        (("--bytes", "3", "--region", "EU_866"), 2, "there are LITE_FAST, LITE_SLOW"),
+        (("--bytes", "3", "--region", "tr"), 2, "there is no region 'tr': did you mean TR?"),
+        (("--bytes", "3", "--region", "US", "--preset", "LONGFAST"), 2, "did you mean LONG_FAST?"),
+        (
+            ("--bytes", "3", "--region", "EU_866", "--preset", "LONG_FAST"),
+            2,
+            "LONG_FAST is no preset of region EU_866: there are LITE_FAST, LITE_SLOW",
+        ),
+        (("--frame-bytes", "0", "--fit", "1frame"), 2, "--fit says nothing about --frame-bytes"),
+        (("--frame-bytes", "9", "--to-peer"), 2, "--to-peer says nothing about --frame-bytes"),
+        (("--frame-bytes", "9", "--to-all"), 2, "--to-all says nothing about --frame-bytes"),
+        (("--ledger", "--region", "US"), 2, "--region says nothing about --ledger: leave it out"),
+        (("--ledger", "--signed"), 2, "--signed says nothing about --ledger"),
+        (("--bytes", "3", "--quality", "50hz"), 2, "--quality says nothing about --bytes"),
         (("--bytes", "3", "--region", "US", "--fit", "1"), 2, "--fit is a number of frames"),
         (("--frame-bytes", "232", "--region", "US"), 1, "231"),
         (("--bytes", "60000", "--region", "US"), 1, "too long for one message"),
@@ -90,6 +102,14 @@ def test_what_cannot_be_reckoned_is_one_line(
     done = focal("--home", home, "airtime", *arguments)
     assert (done.code, done.out, said in done.line) == (code, "", True)
     assert not home.exists()
+
+
+def test_a_region_that_is_unset_is_told_to_send_nothing(focal: Focal) -> None:
+    done = focal("airtime", "--frame-bytes", 9, "--region", "UNSET", "--json")
+    assert (done.code, len(done.objects)) == (0, 1)
+    assert (
+        done.err == "region UNSET: a node without a region sends nothing; these are mere figures\n"
+    )
 
 
 # A message
@@ -110,6 +130,7 @@ def test_a_payload_costs_frames_air_and_a_share_of_the_hour(focal: Focal, home: 
         "message_bytes": 602,
         "frames": 3,
         "parity": 0,
+        "packet_bytes": 627,
         "air_bytes": 699,
         "saves": [{"frames": 2, "bytes": 194}],
         "missing": None,
@@ -172,7 +193,8 @@ def test_speech_that_is_too_long_for_a_message_is_told_as_such(
     ask = ("--home", home, "airtime", long, "--region", "TR", "--quality", "c2-3200")
     (row,) = focal(*ask, "--json").objects
     assert row["payload_bytes"] == 36_000
-    assert (row["frames"], row["air_bytes"], "airtime" in row) == (None, None, False)
+    assert (row["frames"], row["packet_bytes"], row["air_bytes"]) == (None, None, None)
+    assert "airtime" not in row
     assert "too long for one message" in focal(*ask).out
 
 

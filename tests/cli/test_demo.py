@@ -15,7 +15,7 @@ def test_a_message_loses_frames_and_arrives(focal: Focal, home: Path, tmp_path: 
     assert (done.code, done.err, demo["event"]) == (0, "", "demo")
     assert demo["delivered"] is True
     assert demo["frames_lost"] >= 1 and demo["frames_repaired"] >= 1
-    assert demo["frames"] > 5 and demo["air_bytes"] > demo["message_bytes"]
+    assert demo["frames"] > 5 and demo["packet_bytes"] > demo["message_bytes"]
     assert (demo["codec"], demo["payload_bytes"]) == ("c2-1300", 819)
     assert (demo["preset"], demo["region"], demo["loss"]) == ("LONG_FAST", "EU_868", 0.25)
     assert demo["out"] == str(out)

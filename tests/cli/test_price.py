@@ -35,7 +35,7 @@ def test_where_air_costs_the_hour_is_told(focal: Focal, home: Path, five: Path) 
         "payload_bytes": 438,
         "message_bytes": 459,
         "frames": 5,
-        "air_bytes": 805,
+        "packet_bytes": 805,
         "messages": 1,
         "parity": 2,
         "saves": [

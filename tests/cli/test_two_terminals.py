@@ -186,7 +186,7 @@ def test_the_price_is_told_and_nothing_sent(focal: Focal, hello: Path, tmp_path:
         "payload_bytes": 163,
         "message_bytes": 184,
         "frames": 1,
-        "air_bytes": 186,
+        "packet_bytes": 186,
         "messages": 1,
         "parity": 0,
         "saves": [],

@@ -100,7 +100,7 @@ def test_everything_that_can_be_said() -> None:
         ("[nodes.anna]\nhears = ['bertha']", "hears: there is no 'bertha'"),
         ("[nodes.a]\nhears = 'b'", 'hears is "everyone", or a list of names'),
         ("[nodes.a]\nhears = [1]", 'hears is "everyone", or a list of names'),
-        ("[nodes.a]\nrole = 'ROUTR'", "there is CLIENT, CLIENT_MUTE, ROUTER"),
+        ("[nodes.a]\nrole = 'ROUTR'", "did you mean 'ROUTER'?"),
         ("[nodes.a]\nrole = 1", "role is one of CLIENT, CLIENT_MUTE, ROUTER, not 1"),
         ("[nodes.a]\nkey = 'yes'", "key is true or false, not 'yes'"),
         ("[nodes.a]\nnumber = 3", "number is"),

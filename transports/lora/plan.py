@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from typing import TypeVar
 
 from ...core.airtime import CODING_RATES, Modem
@@ -70,6 +71,11 @@ class Region:
         """Whether it is the 2.4 GHz band, with its wider channels."""
         return self.low >= 2000
 
+    @property
+    def preset(self) -> str:
+        """How a new node is set there."""
+        return DEFAULTS[self.profile]
+
 
 PRESETS = {
     "SHORT_TURBO": Modem(500e3, 7, 5),
@@ -102,6 +108,17 @@ PROFILES = {
     "UNSET": ("LONG_FAST",),
 }
 """Which presets a region has; 500 kHz, for one, does not fit the 250 kHz of EU_868."""
+
+DEFAULTS = {
+    "STD": "LONG_FAST",
+    "EU868": "LONG_FAST",
+    "LITE": "LITE_FAST",
+    "NARROW": "NARROW_SLOW",
+    "HAM20": "TINY_FAST",
+    "HAM100": "NARROW_SLOW",
+    "UNSET": "LONG_FAST",
+}
+"""The preset of a region where nothing else is said."""
 
 _REGIONS = (
     Region("US", 902, 928, 1, 30),
@@ -164,6 +181,19 @@ class Air:
         """Seconds of a contention slot; the firmware cuts it to whole milliseconds."""
         return int(1000 * (SLOT_SYMBOLS * self.modem.symbol + SLOT_OVERHEAD)) / 1000
 
+    def coded(self, coding_rate: int | None) -> Air:
+        """Return it with a coding rate of 5 to 8, where that is above its own; None: as it is.
+
+        Raises:
+            ValueError: another number.
+        """
+        if coding_rate is None:
+            return self
+        if coding_rate not in CODING_RATES:
+            raise ValueError(f"a coding rate is 5 to 8 (4/5 to 4/8), not {coding_rate}")
+        rate = max(coding_rate, self.modem.coding_rate)
+        return replace(self, modem=replace(self.modem, coding_rate=rate))
+
     def airtime(
         self, payload: int, *, direct: bool = False, signed: bool = False, port: int = PRIVATE_APP
     ) -> float:
@@ -175,29 +205,31 @@ class Air:
         return self.modem.airtime(length(payload, direct=direct, signed=signed, port=port))
 
 
-def air(region: str, preset: str, coding_rate: int | None = None) -> Air:
+def region_named(name: str) -> Region:
+    """Return the region that a name of ``REGIONS`` or ``ALIASES`` means. Raises ValueError."""
+    return _named("region", ALIASES.get(name, name), REGIONS, (*REGIONS, *ALIASES))
+
+
+def air(region: str, preset: str | None = None, coding_rate: int | None = None) -> Air:
     """Return what packets cost.
 
     Args:
         region: a name of ``REGIONS`` or ``ALIASES``.
-        preset: a name of ``PRESETS``.
+        preset: a name of ``PRESETS``; None: the region's own default.
         coding_rate: 5 to 8; one above the preset's own is used instead of it.
 
     Raises:
         ValueError: a name that is none, or a preset that the region does not have.
     """
-    row = _named("region", ALIASES.get(region, region), REGIONS, (*REGIONS, *ALIASES))
-    modem = _named("preset", preset, PRESETS, PRESETS)
+    row = region_named(region)
+    preset = row.preset if preset is None else preset
+    modem = _named("preset", preset, PRESETS, PROFILES[row.profile])
     if preset not in PROFILES[row.profile]:
         there = ", ".join(PROFILES[row.profile])
         raise ValueError(f"{preset} is no preset of region {region}: there are {there}")
-    if coding_rate is not None:
-        if coding_rate not in CODING_RATES:
-            raise ValueError(f"a coding rate is 5 to 8 (4/5 to 4/8), not {coding_rate}")
-        modem = replace(modem, coding_rate=max(coding_rate, modem.coding_rate))
     if row.wide:
         modem = replace(modem, bandwidth=WIDE * modem.bandwidth, preamble=WIDE_PREAMBLE)
-    return Air(row, preset, modem)
+    return Air(row, preset, modem).coded(coding_rate)
 
 
 def length(
@@ -241,4 +273,7 @@ def _field(number: int) -> int:
 def _named(what: str, name: str, table: Mapping[str, T], names: Iterable[str]) -> T:
     if name in table:
         return table[name]
-    raise ValueError(f"there is no {what} {name!r}: there are {', '.join(names)}")
+    there = tuple(names)
+    near = get_close_matches(name.upper(), there, n=1, cutoff=0.7)
+    said = f"did you mean {near[0]}?" if near else f"there are {', '.join(there)}"
+    raise ValueError(f"there is no {what} {name!r}: {said}")

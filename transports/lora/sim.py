@@ -27,7 +27,7 @@ from ...core.url import Options, written
 from .channel import Channel, Delivered, Gone, Happening, Hearing, MeshPacket, Result, Role, Station
 from .link import LoraLimits, LoraLink, LoraOptions, address_of, limits_of, number_of
 from .loss import Bursty, Independent, Loss
-from .plan import PRESETS, Air, air
+from .plan import Air, air, region_named
 from .radio import (
     EVERYONE,
     Acquainted,
@@ -422,7 +422,7 @@ class SimOptions(LoraOptions):
         direct: what goes to one node alone, encrypted for it: ``control``, ``all`` or ``none``.
         node: the node's number, !1a2b3c4d; without it the origin of who opens the link.
         region: of the band plan.
-        preset: how all nodes of the mesh are set.
+        preset: how all nodes of the mesh are set; without it as the region's usually are.
         loss: share of the frames that each path loses, beside collisions.
         burst: mean seconds of a bad time in which a path loses everything.
         signed: 1: the nodes sign what is for everyone, as firmware 2.8 does.
@@ -431,7 +431,7 @@ class SimOptions(LoraOptions):
 
     node: str | None = None
     region: str = "EU_868"
-    preset: str = "LONG_FAST"
+    preset: str | None = None
     loss: float = 0.0
     burst: float | None = None
     signed: bool = False
@@ -522,9 +522,10 @@ def _node(options: Options) -> int | None:
 
 def _conditions(options: Options) -> Conditions:
     usual = Conditions()
+    region = options.text("region", usual.region)
     return Conditions(
-        region=options.text("region", usual.region),
-        preset=options.text("preset", usual.preset, choices=tuple(PRESETS)),
+        region=region,
+        preset=options.text("preset", None) or region_named(region).preset,
         loss=options.number("loss", usual.loss, least=0, most=0.99),
         burst=options.number("burst", usual.burst, least=0.1, most=3600),
         signed=options.flag("signed", usual.signed),

@@ -7,7 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from focal.core.errors import PacketTooBig
-from focal.transports.lora.plan import PRESETS, PROFILES, REGIONS, air, length, max_payload
+from focal.transports.lora.plan import (
+    DEFAULTS,
+    PRESETS,
+    PROFILES,
+    REGIONS,
+    air,
+    length,
+    max_payload,
+)
 
 # Payload bytes on PRIVATE_APP to everyone, unsigned: 16, 64, 128, 200, 219, 231; then packets of 29
 # (an acknowledgement) and 253 bytes over the air. Milliseconds, from the firmware's own formula.
@@ -53,6 +61,28 @@ def test_airtime_is_the_firmwares_to_the_millisecond(preset: str) -> None:
 def test_every_preset_is_in_the_table() -> None:
     assert TABLE.keys() == SLOTS.keys() == PRESETS.keys()
     assert {preset for presets in PROFILES.values() for preset in presets} == PRESETS.keys()
+
+
+def test_every_region_has_a_preset_of_its_own() -> None:
+    assert DEFAULTS.keys() == PROFILES.keys()
+    for name, region in REGIONS.items():
+        assert air(name).preset == region.preset in PROFILES[region.profile]
+
+
+@pytest.mark.parametrize(
+    ("region", "preset", "said"),
+    [
+        ("tr", None, "there is no region 'tr': did you mean TR?"),
+        ("eu868", None, "did you mean EU_868?"),
+        ("XX", None, "there is no region 'XX': there are US, EU_433"),
+        ("US", "LONGFAST", "there is no preset 'LONGFAST': did you mean LONG_FAST?"),
+        ("EU_866", "quick", "there is no preset 'quick': there are LITE_FAST, LITE_SLOW"),
+    ],
+)
+def test_a_slip_is_told_with_the_nearest_name(region: str, preset: str | None, said: str) -> None:
+    with pytest.raises(ValueError) as told:
+        air(region, preset)
+    assert said in str(told.value)
 
 
 def test_what_the_mesh_adds() -> None:

@@ -340,7 +340,7 @@ def test_a_node_takes_one_client() -> None:
 @pytest.mark.parametrize(
     ("query", "wrong"),
     [
-        ("preset=LONGFAST", "preset=LONGFAST: expected"),
+        ("preset=LONGFAST", "did you mean LONG_FAST"),
         ("region=XX", "no region 'XX'"),
         ("region=EU_868&preset=SHORT_TURBO", "no preset of region"),
         ("loss=1.5", "from 0 to 0.99"),
