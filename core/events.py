@@ -45,6 +45,7 @@ class Progress:
         at: Unix seconds.
         reason: why it waits, was refused, or is unknown.
         until: Unix seconds until which it waits, where that is known.
+        ask: it waits out of courtesy, and the user may decide otherwise (``Outbox.agree``).
     """
 
     state: State
@@ -54,6 +55,7 @@ class Progress:
     at: float
     reason: str | None = None
     until: float | None = None
+    ask: bool = False
 
 
 @dataclass(frozen=True, slots=True)

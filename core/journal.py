@@ -10,7 +10,7 @@ from .database import Database, id_from, number_of
 from .events import Progress, State
 from .message import MessageId
 
-_EVENTS = "SELECT row, state, id, link, author, at, reason, until FROM event"
+_EVENTS = "SELECT row, state, id, link, author, at, reason, until, ask FROM event"
 
 
 class Journal:
@@ -31,10 +31,10 @@ class Journal:
         """Write an event down; older ones make room for it."""
         number = number_of(event.id)
         row = self._db.insert(
-            "INSERT INTO event (id, state, link, author, at, reason, until)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO event (id, state, link, author, at, reason, until, ask)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             *(number, event.state.value, event.link, event.by),
-            *(event.at, event.reason, event.until),
+            *(event.at, event.reason, event.until, event.ask),
         )
         self._db.run(
             "DELETE FROM event WHERE id = ?1 AND row <="
@@ -61,6 +61,6 @@ class Journal:
 
     def _read(self, which: str, *args: object) -> list[tuple[int, Progress]]:
         return [
-            (row, Progress(State(state), id_from(number), *rest))
-            for row, state, number, *rest in self._db.rows(f"{_EVENTS} {which}", *args)
+            (row, Progress(State(state), id_from(number), *rest, ask=bool(ask)))
+            for row, state, number, *rest, ask in self._db.rows(f"{_EVENTS} {which}", *args)
         ]

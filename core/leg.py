@@ -92,6 +92,7 @@ class Leg:
         wants_destination: its destination is not known yet, so it must not go out.
         parity: the most frames of parity that go up front; None: as many as the loss asks for.
         origin: how it came, where it is not ours and passed on.
+        agreed: the user wants it sent though others use the channel much.
     """
 
     id: MessageId
@@ -113,6 +114,7 @@ class Leg:
     wants_destination: bool
     parity: int | None = None
     origin: Origin | None = None
+    agreed: bool = False
 
     @property
     def hops(self) -> int:

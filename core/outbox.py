@@ -25,7 +25,7 @@ _CONFIRMED = {State.DELIVERED: 1, State.PLAYED: 2}
 _LEGS = """
 SELECT id, message, kind, link, name, address, state, attempts, next_index, queued_at,
     min(coalesce(due, expires_at), expires_at), rank, reason, until, sent, done,
-    wants_destination, parity, source, beside
+    wants_destination, parity, source, beside, agreed
 FROM leg JOIN outbox USING (id)
 """
 
@@ -206,6 +206,7 @@ class Outbox:
         by: int | None = None,
         reason: str | None = None,
         until: float | None = None,
+        ask: bool = False,
         done: bool = False,
     ) -> Progress | None:
         """Write down how far a message got on a link, and as an event.
@@ -220,6 +221,7 @@ class Outbox:
             by: the origin that said so; None for ourselves.
             reason: why it waits, was refused, or is unknown.
             until: until when it waits.
+            ask: the user may decide that it does not (``agree``).
             done: nothing more is to be done on that link. When all links are done, the message
                 is history.
 
@@ -237,11 +239,19 @@ class Outbox:
                     *(_later(State(old), state).value, reason, until, done, number_of(id), key),
                 )
             name = None if link is None else legs[0][1]
-            event = Progress(state, id, name, by, at, reason, until)
+            event = Progress(state, id, name, by, at, reason, until, ask)
             self._journal.add(event)
             if done:
                 self._finish(id, at)
         return event
+
+    def agree(self, id: MessageId, link: str) -> None:
+        """Have a message sent on a link (its key) though others use the channel much.
+
+        It holds up to the channel use above which nothing is sent, whatever anybody wants.
+        """
+        with self._db.transaction():
+            self._db.run("UPDATE leg SET agreed = 1 WHERE id = ? AND link = ?", number_of(id), link)
 
     def rewrite(self, id: MessageId, message: bytes) -> None:
         """Replace the bytes of a message that never went out: its destination is known now.
@@ -425,7 +435,8 @@ def _number_in(message: bytes) -> int:
 
 def _leg(row: Row) -> Leg:
     number, message, kind, link, name, to, state, attempts, index, *rest = row
-    queued, expires, priority, reason, until, sent, done, wants, parity, source, beside = rest
+    queued, expires, priority, reason, until, sent, done, wants, parity, source, *last = rest
+    beside, agreed = last
     return Leg(
         id=id_from(number),
         message=message,
@@ -446,6 +457,7 @@ def _leg(row: Row) -> Leg:
         wants_destination=bool(wants),
         parity=parity,
         origin=None if source is None else Origin.from_bytes(source, beside),
+        agreed=bool(agreed),
     )
 
 

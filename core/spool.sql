@@ -54,7 +54,6 @@ CREATE TABLE leg (
     name TEXT NOT NULL,                  -- what the user calls it
     address TEXT,                        -- whom on that link, in its own spelling
     parity INTEGER,                      -- the most frames of it up front; NULL as many as planned
-    agreed INTEGER NOT NULL DEFAULT 0,   -- the user sends it though others use the channel much
     state TEXT NOT NULL,
     attempts INTEGER NOT NULL DEFAULT 0,
     next_index INTEGER NOT NULL DEFAULT 0,
@@ -66,6 +65,7 @@ CREATE TABLE leg (
     queued REAL NOT NULL DEFAULT 0,      -- with the id, its place among those of its rank
     after REAL NOT NULL DEFAULT 0,       -- not before then
     due REAL,                            -- its lifetime's end on this link, where that is earlier
+    agreed INTEGER NOT NULL DEFAULT 0,   -- the user sends it though others use the channel much
     PRIMARY KEY (id, link)
 ) WITHOUT ROWID;
 CREATE INDEX leg_open ON leg (link, rank DESC, queued, id) WHERE done = 0;

@@ -389,3 +389,15 @@ def test_a_dropped_message_is_gone_and_its_events_say_so(spool: Spool) -> None:
     )
     with pytest.raises(SpoolError, match="no message"):
         spool.outbox.drop(id)
+
+
+def test_what_waits_out_of_courtesy_may_be_agreed_to(spool: Spool) -> None:
+    id = put(spool, message(1), HILL, ROOM)
+    wait = spool.outbox.progress(
+        id, HILL.link, State.QUEUED, at=EPOCH, reason="busy", until=EPOCH + 9, ask=True
+    )
+    assert wait is not None
+    assert wait.ask
+    assert spool.outbox.events(id) == [wait]
+    spool.outbox.agree(id, HILL.link)
+    assert [leg.agreed for leg in spool.outbox.find(id)] == [True, False]
