@@ -29,13 +29,6 @@ from .outbox import Leg
 MAX_ASKING = 64
 """Messages without a destination that are looked at once."""
 
-RETRY_DESTINATION = 10.0
-"""Seconds after which an address that does not answer is asked again who is there; where that costs
-airtime, which everybody who hears it spends on an answer, twice as long after each time."""
-
-RETRY_AT_LEAST = 3600.0
-"""Seconds after which it is asked again, however often it was."""
-
 
 @dataclass(slots=True)
 class _Sending:
@@ -49,15 +42,11 @@ class _Sending:
 
 @dataclass(frozen=True, slots=True)
 class _Question:
-    """An address was asked who is there: when, and how often."""
+    """An address is asked who is there: with which nonce, how often so far, and when again."""
 
-    at: float
+    nonce: int
     times: int
-
-    def again(self, dear: bool) -> float:
-        """Return when it is asked again; ``dear``: asking costs airtime."""
-        wait = RETRY_DESTINATION * (1 << min(self.times - 1, 16) if dear else 1)
-        return self.at + min(RETRY_AT_LEAST, wait)
+    again: float
 
 
 class DatagramCarrier(Carrier):
@@ -69,7 +58,6 @@ class DatagramCarrier(Carrier):
         self._sending: dict[int, _Sending] = {}
         self._ending: set[int] = set()
         self._asked: dict[Address, _Question] = {}
-        self._nonces: dict[int, Address] = {}
         self._questions: dict[int, Address] = {}
         self._early: dict[int, Refused] = {}
 
@@ -98,6 +86,7 @@ class DatagramCarrier(Carrier):
             pace_of(limits, self.hub),
             self.hub.assembler,
             replies=limits.replies,
+            own=limits.own,
         )
         self._sending.clear()
         if limits.replies and limits.airtime(limits.size, None) is None:
@@ -160,10 +149,11 @@ class DatagramCarrier(Carrier):
 
     def _answered(self, nonce: int, peer: Address | None) -> Address | None:
         """Return the address that was asked, if this is its answer; others hear a question too."""
-        address, limits = self._nonces.get(nonce), self._link.limits
-        if address is None or (limits.shared and peer != limits.spelled(address)):
-            return None
-        return self._nonces.pop(nonce)
+        limits = self._link.limits
+        for address, question in self._asked.items():
+            if question.nonce == nonce:
+                return None if limits.shared and peer != limits.spelled(address) else address
+        return None
 
     async def _if_spooled(
         self, answer: Callable[[*Args], Coroutine[Any, Any, None]], *args: *Args
@@ -281,7 +271,7 @@ class DatagramCarrier(Carrier):
         """Return when to look again: at the protocol's time, or to ask again who is there."""
         if not self._asked:
             return wait
-        again = min(map(self._ask_again, self._asked.values())) - self.hub.runtime.now()
+        again = min(each.again for each in self._asked.values()) - self.hub.runtime.now()
         if again <= 0:
             self._look = True
         return max(0.0, again) if wait is None else min(wait, max(0.0, again))
@@ -305,7 +295,7 @@ class DatagramCarrier(Carrier):
     async def _ask_for(self, legs: Sequence[Leg]) -> None:
         """Ask who is at the addresses that these legs are for."""
         wanted = {leg.to for leg in legs}
-        self._asked = {to: at for to, at in self._asked.items() if to in wanted}
+        self._asked = {to: each for to, each in self._asked.items() if to in wanted}
         for leg in legs:
             await self._ask_who(leg)
 
@@ -333,20 +323,22 @@ class DatagramCarrier(Carrier):
         """Ask an address whose origin we do not know; until it answers, the message waits."""
         if leg.to is None or (len(self._asked) >= WINDOW and leg.to not in self._asked):
             return
-        now = self.hub.runtime.now()
         asked = self._asked.get(leg.to)
-        if asked is not None and now < self._ask_again(asked):
+        if asked is not None and self.hub.runtime.now() < asked.again:
             return
-        self._asked[leg.to] = _Question(now, asked.times + 1 if asked else 1)
-        nonce = self.hub.random.getrandbits(32)
-        self._nonces = {n: a for n, a in self._nonces.items() if a != leg.to} | {nonce: leg.to}
-        self.talk.hello(nonce, leg.to)
+        # The same nonce again, so that an answer that comes late is one, too.
+        nonce = asked.nonce if asked else self.hub.random.getrandbits(32)
+        self._wait_for_answer(leg.to, nonce, asked.times + 1 if asked else 1)
+        self.talk.hello(nonce, leg.to, self._link.limits.number(leg.to))
         if asked is None:
             reason = f"asking who is at {leg.to}"
             await self.hub.progress(leg.id, self.key, State.QUEUED, reason=reason)
 
-    def _ask_again(self, asked: _Question) -> float:
-        return asked.again(self.talk.pace.airtime is not None)
+    def _wait_for_answer(self, address: Address, nonce: int, times: int) -> None:
+        """Ask an address again unless an answer comes in time."""
+        pace = self.talk.pace
+        out_at = max(self.hub.runtime.now(), pace.clear)
+        self._asked[address] = _Question(nonce, times, out_at + pace.unanswered(times))
 
     async def _begin(self, leg: Leg, places: Mapping[int, Address | None]) -> None:
         limits, now = self._link.limits, self.hub.runtime.now()
@@ -391,16 +383,23 @@ class DatagramCarrier(Carrier):
         if ticket is None:
             return
         self.hub.runtime.mark("frame-sent")
-        if out.to in self._asked and not out.flight:
-            self._questions = dict([*self._questions.items(), (ticket, out.to)][-WINDOW:])
-            if (early := self._early.pop(ticket, None)) is not None:
-                await self._refused(early)
         ended = self.talk.sent(out, self.hub.runtime.now())
+        if not out.flight and out.to in self._asked:
+            await self._question_is_out(out, self._asked[out.to], ticket)
         if ended:
             await self._burst_ended(out.tag)
         if ended and sending is not None and not sending.sent:
             sending.sent = True
             await self._spawn(self._burst_is_out, out.tag, sending)
+
+    async def _question_is_out(self, out: Out, question: _Question, ticket: int) -> None:
+        """Wait for the answer from now on; the radio, or the hour, may have taken its time."""
+        if out.to is None or out.tag != question.nonce:
+            return
+        self._wait_for_answer(out.to, question.nonce, question.times)
+        self._questions = dict([*self._questions.items(), (ticket, out.to)][-WINDOW:])
+        if (early := self._early.pop(ticket, None)) is not None:
+            await self._refused(early)
 
     async def _hand(self, out: Out, data: bytes) -> int | None:
         """Give a frame to the link, and return its ticket; None: it did not go out."""

@@ -31,8 +31,9 @@ def nothing() -> None:
 class Limits:
     """What a link can carry now; read before each message, because radios change.
 
-    Subclass it and override ``mtu`` and ``airtime`` where they depend on the destination, and
-    ``spelled`` where an address has several spellings.
+    Subclass it and override ``mtu`` and ``airtime`` where they depend on the destination,
+    ``spelled`` where an address has several spellings, and ``number`` where others hear what is for
+    one address.
 
     Args:
         kind: whether it carries frames or whole messages in envelopes.
@@ -44,15 +45,19 @@ class Limits:
         slot: contention slot in seconds; 0 where the medium is not shared.
         radio: the airtime ledger's key, node number and sub-band; None where there is no ledger.
         used: share of the last hour that the radio itself counts as sent (airUtilTx), 0 to 1.
-        busy: channel utilisation, 0 to 1.
+        busy: channel utilisation in the last minute, ours included, 0 to 1.
+        told: when the radio last said ``used`` and ``busy``, on the runtime's clock; None: not
+            known.
         reserve: share of the duty that is left for others who use this radio, 0 to 1.
         relays: how often others are expected to send again what we send; it counts as use of the
             channel.
-        agreed: the user wants to send on a channel that is used above a quarter of the time.
+        agreed: the user wants to send on a channel that others use above a quarter of the time.
+        asks: the user is to be asked whether they do.
         waiting: packets that the radio took and has not sent yet, as it last told; None: it does
             not tell.
         shared: True where a packet to nobody in particular reaches everyone in hearing, replies
             included (a radio channel); False where it reaches one configured far end.
+        own: the ``number`` of the link's own address; None where there are none.
     """
 
     kind: Literal["datagram", "message"]
@@ -70,6 +75,9 @@ class Limits:
     relays: float = 0.0
     agreed: bool = False
     waiting: int | None = None
+    own: int | None = None
+    told: float | None = None
+    asks: bool = False
 
     def mtu(self, to: Address | None, /) -> int:
         """Return the most bytes of one packet to ``to``; None is everyone."""
@@ -78,6 +86,13 @@ class Limits:
     def spelled(self, to: Address, /) -> Address:
         """Return an address as packets from there have it, whatever a user calls it."""
         return to
+
+    def number(self, to: Address, /) -> int | None:
+        """Return the 32 bits by which a question says that it asks ``to``, and nobody else.
+
+        None where it need not say so, because what is for one address reaches nobody else.
+        """
+        return None
 
     def airtime(self, n: int, to: Address | None, /) -> float | None:
         """Return the seconds that a packet of ``n`` bytes holds the channel; None: no such cost."""

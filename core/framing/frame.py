@@ -19,6 +19,7 @@ then, by type:
 3 confirm  12    tag 4, speaker 4, verdict 1, symbols missed 1
 4 poll     14    tag 4, speaker 4, destination 4 (0: everyone)
 5 hello    11    nonce 4, speaker 4, 1 question or 0 answer
+5 hello    14    nonce 4, speaker 4, asked 4: a question that asks one
 =========  ====  ==================================================================
 
 A padded frame ends in filling whose last byte counts it, itself included.
@@ -46,6 +47,7 @@ _SYMBOL_FIELDS = struct.Struct(">IBB")
 _NEED_FIELDS = struct.Struct(">IIBB")
 _POLL_FIELDS = struct.Struct(">III")
 _HELLO_FIELDS = struct.Struct(">IIB")
+_ASKING_FIELDS = struct.Struct(">III")
 
 
 class Verdict(IntEnum):
@@ -114,12 +116,23 @@ class Poll:
 
 @dataclass(frozen=True, slots=True)
 class Hello:
-    """``speaker`` asks who is there, or answers; an answer repeats the question's nonce."""
+    """``speaker`` asks who is there, or answers; an answer repeats the question's nonce.
+
+    Where others hear what is for one address, ``asked`` is the number of the one that is asked.
+
+    Raises:
+        ValueError: an answer that asks somebody.
+    """
 
     nonce: int
     speaker: int
     question: bool
+    asked: int | None = None
     hops: int = 0
+
+    def __post_init__(self) -> None:
+        if self.asked is not None and not self.question:
+            raise ValueError("an answer asks nobody")
 
 
 Frame: TypeAlias = Whole | Symbol | Need | Confirm | Poll | Hello
@@ -142,8 +155,10 @@ def pack(frame: Frame) -> bytes:
             return _head(_CONFIRM, hops) + _NEED_FIELDS.pack(tag, speaker, verdict, missed)
         case Poll(tag, speaker, destination, hops):
             return _head(_POLL, hops) + _POLL_FIELDS.pack(tag, speaker, destination)
-        case Hello(nonce, speaker, question, hops):
+        case Hello(nonce, speaker, question, None, hops):
             return _head(_HELLO, hops) + _HELLO_FIELDS.pack(nonce, speaker, question)
+        case Hello(nonce, speaker, _, asked, hops):
+            return _head(_HELLO, hops) + _ASKING_FIELDS.pack(nonce, speaker, asked)
 
 
 def pad(frame: bytes, length: int) -> bytes:
@@ -213,13 +228,20 @@ def _control(type: int, body: bytes, hops: int) -> Frame:
             tag, speaker, destination = _POLL_FIELDS.unpack(body)
             return Poll(tag, speaker, destination, hops)
         if type == _HELLO:
-            nonce, speaker, question = _HELLO_FIELDS.unpack(body)
-            if question > 1:
-                raise FrameError("a hello frame of a later version")
-            return Hello(nonce, speaker, bool(question), hops)
+            return _hello(body, hops)
     except (struct.error, ValueError) as error:
         raise FrameError(f"a broken control frame of type {type}") from error
     raise FrameError(f"a frame of unknown type {type}")
+
+
+def _hello(body: bytes, hops: int) -> Hello:
+    if len(body) == _ASKING_FIELDS.size:
+        nonce, speaker, asked = _ASKING_FIELDS.unpack(body)
+        return Hello(nonce, speaker, True, asked, hops)
+    nonce, speaker, question = _HELLO_FIELDS.unpack(body)
+    if question > 1:
+        raise FrameError("a hello frame of a later version")
+    return Hello(nonce, speaker, bool(question), hops=hops)
 
 
 def _blame(first: int) -> str:

@@ -38,6 +38,12 @@ CONFIRM = 12.0
 LEND = 4.0
 """Frame airtimes that a neighbour waits at most, after the sender's turn, before it repairs."""
 
+RETRY_FREE = 10.0
+"""Seconds after which an address is asked again, at the latest, where asking is free."""
+
+RETRY_DEAR = 3600.0
+"""The same where it costs airtime."""
+
 
 @dataclass(slots=True)
 class RoundTrip:
@@ -177,6 +183,16 @@ class Pace:
         if self.airtime is None or frames <= 0:
             return 0.0
         return self.random.uniform(0, frames) * self.airtime(size)
+
+    def unanswered(self, times: int) -> float:
+        """Return how long to wait for the answer to a hello that went out ``times`` times.
+
+        It may be that there is nobody, so twice as long each time.
+        """
+        if self.airtime is None:
+            return min(RETRY_FREE, self.trip.timeout(times - 1))
+        wait = self.silence(0) * 2.0 ** min(times - 1, 16)
+        return min(RETRY_DEAR, wait) + self.apart(times - 1, 14)
 
     def burst_end(self, left: int, size: int) -> float:
         """Return how long a receiver waits for the ``left`` frames of a burst that it expects."""

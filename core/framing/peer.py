@@ -33,16 +33,19 @@ class Conversation:
         pace: the link's timing.
         assembler: the node's.
         replies: False where nothing can come back.
+        own: the number of our address on the link, if it has such numbers.
     """
 
     def __init__(
-        self, link: str, origin: int, pace: Pace, assembler: Assembler, *, replies: bool = True
-    ) -> None:
+        self, link: str, origin: int, pace: Pace, assembler: Assembler, *, replies: bool = True,
+        own: int | None = None,
+    ) -> None:  # fmt: skip
         self.link = link
         self.origin = origin
         self.pace = pace
         self.assembler = assembler
         self.replies = replies
+        self.own = own
         self._agenda = Agenda()
         self._sending = Sending(origin, pace, self._agenda, replies=replies)
         self._hearing = Hearing(link, origin, pace, self._agenda, assembler, replies=replies)
@@ -108,9 +111,9 @@ class Conversation:
         """Stop sending a message: it expired, or another link brought it there."""
         self._sending.abandon(tag)
 
-    def hello(self, nonce: int, to: Address | None = None) -> None:
-        """Ask who is there."""
-        self._agenda.say(Hello(nonce, self.origin, True), to, nonce)
+    def hello(self, nonce: int, to: Address | None = None, asked: int | None = None) -> None:
+        """Ask who is there; ``asked`` is the number of the address that alone is to answer."""
+        self._agenda.say(Hello(nonce, self.origin, True, asked), to, nonce)
 
     def take(self, now: float) -> Out | None:
         """Return the next frame to be sent now, if there is one; ``sent`` must follow."""
@@ -177,7 +180,7 @@ class Conversation:
                     effects.append(Greeted(frame.nonce, frame.speaker))
 
     def _hear_hello(self, hello: Hello, peer: Address | None, now: float) -> None:
-        if hello.question:
+        if hello.question and hello.asked in (None, self.own):
             self._agenda.say(Hello(hello.nonce, self.origin, False), peer, hello.nonce)
         self._sending.hear_hello(hello, now)
 

@@ -291,8 +291,14 @@ class Sending:
             del self._flights[old]
 
     def hear_hello(self, hello: Hello, now: float) -> None:
-        """Somebody is there (again): do not wait any longer."""
+        """Somebody is there (again): do not wait any longer.
+
+        Who asks nobody in particular has just come, and may be anybody that we wait for.
+        """
+        came = hello.question and hello.asked is None
         for tag, flight in self._flights.items():
+            if not came and flight.destination != hello.speaker:
+                continue
             if self._agenda.at(What.SILENCE, tag) is not None and flight.silences:
                 flight.silences -= 1  # this was none
                 self._agenda.set(What.SILENCE, tag, now)

@@ -84,7 +84,8 @@ controls: st.SearchStrategy[frames.Frame] = (
         frames.Confirm, numbers, numbers, st.sampled_from(frames.Verdict), st.integers(0, 255), hops
     )
     | st.builds(frames.Poll, numbers, numbers, numbers, hops)
-    | st.builds(frames.Hello, numbers, numbers, st.booleans(), hops)
+    | st.builds(frames.Hello, numbers, numbers, st.booleans(), hops=hops)
+    | st.builds(frames.Hello, numbers, numbers, st.just(True), numbers, hops)
 )
 symbols = st.builds(
     frames.Symbol,

@@ -106,6 +106,8 @@ def control_frames() -> list[Vector]:
         ("poll everyone", frames.Poll(tag, speaker, 0)),
         ("hello", frames.Hello(tag, speaker, True)),
         ("hello answered", frames.Hello(tag, speaker, False)),
+        ("hello, one is asked", frames.Hello(tag, speaker, True, 0xDEADBEEF)),
+        ("hello, 0 is asked, hops", frames.Hello(tag, speaker, True, 0, 7)),
         ("symbol", frames.Symbol(tag, 3, 4, bytes(range(20)), 7)),
     ]
     vectors: list[Vector] = []
@@ -274,6 +276,7 @@ def refused() -> list[Vector]:
 
     body = good[:-4]
     need = frames.pack(frames.Need(1, 2, 3, 1))
+    hello = frames.pack(frames.Hello(1, 2, True))
     return [
         {"as": "message", "why": "no bytes", "bytes": ""},
         {"as": "message", "why": "check", "bytes": (good[:-1] + bytes((good[-1] ^ 1,))).hex()},
@@ -287,6 +290,9 @@ def refused() -> list[Vector]:
         {"as": "frame", "why": "reserved bit", "bytes": bytes((need[0], need[1] | 8)).hex()},
         {"as": "frame", "why": "type 7", "bytes": (b"\xa1\xe0" + need[2:]).hex()},
         {"as": "frame", "why": "need cut short", "bytes": need[:-1].hex()},
+        {"as": "frame", "why": "hello of 12 bytes", "bytes": (hello + b"\0").hex()},
+        {"as": "frame", "why": "hello of 15 bytes", "bytes": (hello + bytes(4)).hex()},
+        {"as": "frame", "why": "hello that says 2", "bytes": (hello[:-1] + b"\2").hex()},
         {"as": "frame", "why": "symbol of k 0", "bytes": "a120000000010000ff"},
         {"as": "frame", "why": "symbol of k 128", "bytes": "a120000000018000ff"},
         {"as": "frame", "why": "symbol 255", "bytes": "a1200000000102ffff"},

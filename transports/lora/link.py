@@ -137,6 +137,9 @@ class LoraLimits(Limits):
     def spelled(self, to: Address, /) -> Address:
         return self.spelling(to)
 
+    def number(self, to: Address, /) -> int | None:
+        return number_of(self.spelling(to))
+
     def mtu(self, to: Address | None, /) -> int:
         return max_payload(direct=self.alone(self.size, to))
 
@@ -437,6 +440,7 @@ def limits_of(
         used=info.used,
         busy=info.busy,
         shared=True,
+        own=info.number,
         air=info.air,
         signed=signs(info.firmware),
         direct=direct if info.key else "none",

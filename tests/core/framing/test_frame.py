@@ -12,6 +12,7 @@ from focal.core.errors import FrameError
 from focal.core.framing.frame import (
     MAX_CONTROL,
     Frame,
+    Hello,
     Symbol,
     Whole,
     pack,
@@ -94,6 +95,8 @@ def test_control_frames_are_short(frame: Frame) -> None:
         (b"\xa1\x60" + bytes(8) + b"\x04\0", "type 3"),
         (b"\xa1\x80" + bytes(11), "type 4"),
         (b"\xa1\xa0" + bytes(8) + b"\x02", "hello"),
+        (b"\xa1\xa0" + bytes(10), "type 5"),
+        (b"\xa1\xa0" + bytes(13), "type 5"),
         (b"\xa1\xc0" + bytes(10), "unknown type 6"),
         (b"\xa1\xe0" + bytes(10), "unknown type 7"),
     ],
@@ -101,6 +104,11 @@ def test_control_frames_are_short(frame: Frame) -> None:
 def test_what_is_no_frame_is_said_in_a_line(data: bytes, said: str) -> None:
     with pytest.raises(FrameError, match=said):
         unpack(data)
+
+
+def test_an_answer_asks_nobody() -> None:
+    with pytest.raises(ValueError, match="asks nobody"):
+        Hello(1, 2, False, 3)
 
 
 @given(st.binary(max_size=300))

@@ -73,7 +73,7 @@ def test_every_wait_is_finite_and_never_negative(
     waits = [
         pace.control(), pace.silence(silences), pace.burst_end(left, 212),
         pace.spread_ask(), pace.spread_confirm(1), pace.longest_spread(),
-        pace.spread_lend(left, 212),
+        pace.spread_lend(left, 212), pace.unanswered(silences + 1),
     ]  # fmt: skip
     assert all(wait is not None and 0 <= wait < math.inf for wait in waits)
 
@@ -82,6 +82,14 @@ def test_with_airtime_the_waits_are_the_wire_s() -> None:
     pace = Pace(airtime=lora, slot=0.01)
     assert pace.silence(9) == pytest.approx(lora(12) + 0.14 + 0.7)
     assert pace.burst_end(3, 212) == pytest.approx(3 * (lora(212) + 0.07) + 0.1)
+
+
+def test_a_question_without_an_answer_is_repeated_ever_more_rarely() -> None:
+    pace, wire = Pace(airtime=lora, slot=0.01, random=random.Random(1)), Pace()
+    assert [pace.unanswered(n) / pace.silence(0) for n in (1, 2, 3)] == pytest.approx([1, 2, 4])
+    assert 0 <= pace.unanswered(4) - 8 * pace.silence(0) <= 2 * lora(14)
+    assert 3600 <= pace.unanswered(1000) <= 3600 + 8 * lora(14)
+    assert [wire.unanswered(n) for n in (1, 2, 3, 4, 5, 1000)] == [1, 2, 4, 8, 10, 10]
 
 
 def test_relays_take_their_time() -> None:

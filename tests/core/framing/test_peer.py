@@ -66,10 +66,12 @@ class Air:
 class Node:
     """A conversation with an inbox that commits at once."""
 
-    def __init__(self, air: Air, origin: int, *, replies: bool = True, **pace: object) -> None:
+    def __init__(
+        self, air: Air, origin: int, *, replies: bool = True, own: int | None = None, **pace: object
+    ) -> None:
         self.air, self.origin, self.name = air, origin, f"n{origin}"
         settings = Pace(random=random.Random(origin), **pace)  # type: ignore[arg-type]
-        self.talk = Conversation("air", origin, settings, Assembler(), replies=replies)
+        self.talk = Conversation("air", origin, settings, Assembler(), replies=replies, own=own)
         self.inbox: list[MessageId] = []
         self.confirmed: dict[int, int] = {}
         self.gave_up: list[int] = []
@@ -190,6 +192,32 @@ def test_a_hello_ends_the_waiting_of_a_sender() -> None:
     b.talk.hello(7)
     air.run(100.5)
     assert b.inbox == [MessageId(1, 1)]
+
+
+def hellos(node: Node) -> list[frames.Hello]:
+    return [frame for frame in node.heard_frames if isinstance(frame, frames.Hello)]
+
+
+@pytest.mark.parametrize(("asked", "answer"), [(None, {1, 3}), (33, {3}), (44, set()), (0, set())])
+def test_only_who_is_asked_answers_a_hello(asked: int | None, answer: set[int]) -> None:
+    air = Air(seed=3)
+    _, b, _ = Node(air, 1), Node(air, 2, own=22), Node(air, 3, own=33)
+    b.talk.hello(7, None, asked)
+    air.run(1)
+    answers = [hello for hello in hellos(b) if not hello.question]
+    assert {hello.speaker for hello in answers} == answer
+    assert {hello.nonce for hello in answers} <= {7}
+
+
+@pytest.mark.parametrize("origin", [2, 3])
+def test_who_asks_for_one_is_there_for_who_waits_for_him_alone(origin: int) -> None:
+    air = Air(seed=3)
+    a = Node(air, 1)
+    a.say(1, 577, to=2)
+    air.run(100)
+    Node(air, origin).talk.hello(7, None, 44)
+    air.run(100.5)
+    assert bool(a.confirmed) == (origin == 2)
 
 
 def test_a_sender_that_hears_nothing_gives_up_where_airtime_is_dear() -> None:

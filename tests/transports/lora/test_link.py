@@ -227,6 +227,16 @@ def test_a_node_goes_by_its_name() -> None:
     script(check, LoraOptions(direct="all"))
 
 
+def test_a_question_says_whom_it_asks_by_the_number_of_the_node() -> None:
+    async def check(link: LoraLink, radio: Script) -> None:
+        limits = link.limits
+        assert limits.own == radio.info.number == number_of("!0a0a0a0a")
+        assert {limits.number(to) for to in (PEER, "Hill top", "HT")} == {THEIRS}
+        assert limits.number("nobody") is None
+
+    script(check)
+
+
 def test_a_name_that_nobody_has_or_several_have_is_refused() -> None:
     async def check(link: LoraLink, radio: Script) -> None:
         radio.others[3] = Known(3, "Hill top")
