@@ -121,8 +121,14 @@ class App:
         return word if ":" in word else self._default_url(word)
 
     def _transport(self, word: str) -> Transport:
+        url = self.url(word)
         try:
-            parts = urlsplit(self.url(word))
+            parts = urlsplit(url)
+        except ValueError as error:  # what it says may have a password in it
+            raise SettingsError(
+                f"link {hidden('link', word)!r} is not written as URLs are"
+            ) from error
+        try:
             transport = self.plugins.transport(parts.scheme).from_url(parts)
         except ValueError as error:
             raise SettingsError(f"link {hidden('link', word)!r}: {error}") from error

@@ -22,7 +22,7 @@ Path_: TypeAlias = tuple[str, ...]
 Shown: TypeAlias = Value | list[str] | None
 
 _SECRET = re.compile(r"pass(word|wd|phrase)?$|token|key|psk|secret|credential", re.IGNORECASE)
-_USERINFO = re.compile(r"(?<=://)([^\s:@/]*):\S*@")
+_USERINFO = re.compile(r"(?<=://)([^:@/]*):.*@")
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 _QUERY = re.compile(r"(?<=[?&])([^\s=&#]+)=([^\s&#]*)")
 

@@ -117,6 +117,7 @@ def test_what_is_called_like_a_secret_is_hidden(name: str) -> None:
         ("mqtt://me:pw@host/room", "mqtt://me:***@host/room"),
         ("mqtt://me:p@w/x@host/room", "mqtt://me:***@host/room"),
         ("mqtt://:pw@host", "mqtt://:***@host"),
+        ("mqtt://me:p w@host/room", "mqtt://me:***@host/room"),
         ("mqtt://me@host:1883/room", "mqtt://me@host:1883/room"),
         ("ws://h/r?token=abc&x=1&api_key=d", "ws://h/r?token=***&x=1&api_key=***"),
         ("udp://h:1?listen=2", "udp://h:1?listen=2"),

@@ -60,13 +60,23 @@ async def serve(scenario: Scenario, serving: Serving, runtime: Runtime, tell: Te
     """Serve a scenario's nodes until cancelled.
 
     Raises:
-        SettingsError: more ports than nodes, or a region that the library does not know.
+        SettingsError: more ports than nodes, a port named twice, or a region that the library does
+            not know.
         FocalError: a port is in use, or the meshtastic library is not installed.
     """
     if len(serving.ports) > len(scenario.nodes):
         count = f"{len(serving.ports)} ports for {len(scenario.nodes)} nodes"
         raise SettingsError(f"{count}: name at most one for each")
+    _check_ports([*serving.ports, *([] if serving.control is None else [serving.control])])
     await Server(scenario, serving, runtime, tell).run()
+
+
+def _check_ports(ports: Sequence[int]) -> None:
+    for port in ports:
+        if port and ports.count(port) > 1:
+            raise SettingsError(
+                f"port {port} is named twice: each node, and --control, has its own"
+            )
 
 
 class Server:

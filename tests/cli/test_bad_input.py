@@ -167,6 +167,22 @@ def test_what_there_is_not_names_what_there_is(
     assert said in done.err.splitlines()[-1]
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "lora://me:secret@host",
+        "lora://me:se secret cret@host",
+        "lora://me:secret\u2100@host",
+        "lora+ble://me:secret@host",
+        "lora+sim://me:secret@host/x",
+    ],
+)
+def test_a_password_in_a_link_is_never_said(focal: Focal, home: Path, url: str) -> None:
+    done = focal("--home", home, "send", "--text", "x", "--via", url, "--wait", "queued")
+    assert (done.code, done.out, "me:***@host" in done.line) == (2, "", True)
+    assert "secret" not in done.line
+
+
 def test_a_quality_that_tinyvoice_has_not(focal: Focal, home: Path, hello: Path) -> None:
     out = hello.with_suffix(".bin")
     encode = ("encode", hello, "-o", out, "--format", "tinyvoice", "--quality", "c2-1300")

@@ -336,6 +336,7 @@ def test_people_read_lines(tmp_path: Path, deadline: Deadline) -> None:
     ("scenario", "listen", "code", "says"),
     [
         (TWO, "0,0,0", 2, "3 ports for 2 nodes"),
+        (TWO, "4501,4501", 2, "port 4501 is named twice"),
         (TWO, "zero", 2, "is no list of TCP ports"),
         (TWO, "70000", 2, "is no list of TCP ports"),
         ("[nodes.a]\nnam = 1", "0", 2, "there is no 'nam'"),

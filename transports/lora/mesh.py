@@ -51,7 +51,7 @@ from ...core.airtime import Modem
 from ...core.errors import LinkClosed, LinkLost, TransportError, TransportUnavailable
 from ...core.runtime import Runtime
 from .plan import ALIASES, REGIONS, WIDE_PREAMBLE, Air, air
-from .ports import Patience, Rivals, port_trouble
+from .ports import Patience, Rivals, port_trouble, stranger
 from .radio import (
     Acquainted,
     Channel,
@@ -88,6 +88,9 @@ _CONFIGURING = frozenset(
 _WIDTHS = {31: 31.25, 62: 62.5, 200: 203.125, 400: 406.25, 800: 812.5, 1600: 1625.0}
 """Bandwidths in kHz that the configuration has whole numbers for."""
 
+
+NOISE = 64
+"""Bytes of the first that are read that are kept, in case it is no node that says them."""
 
 SCANNING = 30.0
 """Seconds that finding a node by Bluetooth and connecting to it may take, before it says anything.
@@ -320,6 +323,7 @@ class _Tap:
         self._told = told
         self._gone = gone
         self._why: Exception | None = None
+        self.noise = b""
         with _chance_kept():
             super().__init__(*args, **settings)
 
@@ -352,11 +356,14 @@ class _Tap:
 
     def _readBytes(self, length: int) -> bytes | None:
         try:
-            return cast("bytes | None", super()._readBytes(length))  # type: ignore[misc]
+            data = cast("bytes | None", super()._readBytes(length))  # type: ignore[misc]
         except Exception as error:
             self._why = error
             self._wantExit = True
             return None
+        if data and len(self.noise) < NOISE:
+            self.noise = (self.noise + data)[:NOISE]
+        return data
 
     def _startConfig(self) -> None:
         with _chance_kept():
@@ -508,14 +515,14 @@ class MeshRadio:
             TransportUnavailable: it does not, or cannot be used as it is set.
         """
         try:
-            async with asyncio.timeout(self._patience.silence) as self._limit:
+            async with asyncio.timeout(self._patience.greeting) as self._limit:
                 await self._worker.run(lambda: self._connect(make))
         except TimeoutError as error:
-            raise TransportUnavailable(
-                f"nothing answers at {self.where}: is it a Meshtastic node, and awake?"
-            ) from error
+            raise TransportUnavailable(self._silence()) from error
         except Exception as error:  # whatever the library, or what it uses, raises
-            raise TransportUnavailable(self._reason(error)) from error
+            ended = isinstance(error, _Ended | ConnectionResetError)
+            strange = self._stranger() if ended else None
+            raise TransportUnavailable(strange or self._reason(error)) from error
         finally:
             self._limit = None
         self._check()
@@ -524,6 +531,20 @@ class MeshRadio:
         except ValueError as error:
             raise TransportUnavailable(f"{self.where} cannot be used: {error}") from error
         self._beating = self._loop.create_task(self._keep_alive())
+
+    def _silence(self) -> str:
+        """Say that it does not answer as a node does, or not to the end."""
+        if self._heard:
+            return f"{self.where} stopped in the middle of telling its configuration"
+        return self._stranger() or (
+            f"nothing answers at {self.where} within {self._patience.greeting:g} s: "
+            "is it a Meshtastic node, and awake?"
+        )
+
+    def _stranger(self) -> str | None:
+        """Say that it is no node, where all it has said is something else."""
+        noise = self._tap.noise if self._tap is not None else b""
+        return stranger(self.where, noise) if noise and not self._heard else None
 
     # in the worker's thread, and in the library's
 
@@ -698,7 +719,7 @@ async def by_ble(name: str, runtime: Runtime, patience: Patience) -> AsyncGenera
     def blame(error: Exception) -> str:
         return f"Bluetooth {name}: {' '.join(str(error).split())}"
 
-    patient = replace(patience, silence=SCANNING + patience.silence)
+    patient = replace(patience, greeting=SCANNING + patience.greeting)
     async with _started(MeshRadio(f"Bluetooth {name}", runtime, patient, blame), make) as radio:
         yield radio
 

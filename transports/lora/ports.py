@@ -9,8 +9,9 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from ...core.errors import TransportUnavailable
@@ -22,6 +23,7 @@ class Patience:
 
     Args:
         dial: to answer a TCP connection.
+        greeting: to say its first word once it is connected.
         silence: between two messages while it tells its configuration.
         write: to take a packet.
         close: to end.
@@ -29,6 +31,7 @@ class Patience:
     """
 
     dial: float = 10.0
+    greeting: float = 8.0
     silence: float = 15.0
     write: float = 10.0
     close: float = 3.0
@@ -55,6 +58,57 @@ class Rivals:
             f"another program uses {where} too, and each takes it from the other (or it keeps "
             "restarting): end one of the two"
         )
+
+
+class Finder:
+    """Finds the one serial port at which there may be a radio.
+
+    What was found stays it while it is there, whatever else is plugged in meanwhile.
+
+    Args:
+        ports: lists them.
+        clock: seconds.
+    """
+
+    AGAIN = 2.0
+    """Seconds until the next look, where nothing was found: whoever asks may ask often."""
+
+    def __init__(
+        self, ports: Callable[[], Sequence[str]], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._ports = ports
+        self._clock = clock
+        self._found: str | None = None
+        self._looked: float | None = None
+
+    def known(self) -> str | None:
+        """Return it; None: there are several, or none. Raises TransportUnavailable: no library."""
+        if self._found is not None and os.path.exists(self._found):
+            return self._found
+        if self._looked is None or self._clock() >= self._looked + self.AGAIN:
+            self._look()
+            return self._found
+        return None
+
+    def one(self) -> str:
+        """Return it. Raises TransportUnavailable: there are several, or none, or no library."""
+        if self._found is None or not os.path.exists(self._found):
+            return the_one(self._look())
+        return self._found
+
+    def _look(self) -> Sequence[str]:
+        found = self._ports()
+        self._found = found[0] if len(found) == 1 else None
+        self._looked = self._clock()
+        return found
+
+
+def stranger(where: str, noise: bytes) -> str:
+    """Say that what answers is no node, and what it says."""
+    line = noise.decode("ascii", "replace").strip().splitlines()[:1]
+    words = "".join(c for c in "".join(line) if c.isascii() and c.isprintable())
+    said = f" (it says {words!r})" if words else ""
+    return f"{where} does not speak Meshtastic's protocol{said}: is something else there?"
 
 
 def the_one(ports: Sequence[str]) -> str:

@@ -7,7 +7,7 @@ when a link is opened, not before.
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from types import ModuleType
@@ -19,7 +19,7 @@ from ...core.link import LinkContext, TransportSpec
 from ...core.runtime import Runtime
 from ...core.url import Options, authority, written
 from .link import LoraLink, LoraOptions
-from .ports import Patience, Rivals, the_one
+from .ports import Finder, Patience, Rivals
 
 if TYPE_CHECKING:
     from .mesh import MeshRadio
@@ -33,22 +33,37 @@ _HOW_BLE = "lora+ble://NAME?channel=1"
 Opening: TypeAlias = AbstractAsyncContextManager["MeshRadio"]
 
 
+def _ports() -> Sequence[str]:
+    """Return the serial ports at which there may be a node. Raises TransportUnavailable."""
+    found: Sequence[str] = _load().serial_ports()
+    return found
+
+
+def _finder() -> Finder:
+    return Finder(_ports)
+
+
 @dataclass(frozen=True, slots=True)
 class Cable:
     """A serial port; without a path the only one at which there may be a radio."""
 
     path: str | None = None
+    finder: Finder = field(default_factory=_finder, compare=False, repr=False)
 
     @property
     def key(self) -> str:
-        """One for all names that the system has for a port."""
-        return f"lora:{os.path.realpath(self.path)}" if self.path else "lora:serial"
+        """One for all names that the system has for a port, and for the one that is found."""
+        try:
+            path = self.path or self.finder.known()
+        except TransportUnavailable:  # who opens it is told
+            path = None
+        return f"lora:{os.path.realpath(path)}" if path else "lora:serial"
 
     @asynccontextmanager
     async def open(self, runtime: Runtime, patience: Patience) -> AsyncGenerator[MeshRadio]:
         """Open it. Raises TransportUnavailable."""
         mesh = await _library(runtime)
-        path = self.path or the_one(await runtime.run_blocking(mesh.serial_ports))
+        path = self.path or await runtime.run_blocking(self.finder.one)
         async with mesh.by_cable(path, runtime, patience) as radio:
             yield radio
 
@@ -119,6 +134,7 @@ class LoraTransport:
     def from_ble_url(cls, url: SplitResult) -> LoraTransport:
         """Read ``lora+ble://NAME``. Raises ValueError."""
         with written(_HOW_BLE):
+            _refuse_users(url)
             name = unquote(url.netloc)  # addresses have colons, names capitals
             if not name or url.path not in ("", "/"):
                 raise ValueError(
@@ -144,9 +160,13 @@ class LoraTransport:
                 await link.aclose()
 
 
+def _refuse_users(url: SplitResult) -> None:
+    if "@" in url.netloc or "@" in url.path:
+        raise ValueError("a radio has no users and no passwords")
+
+
 def _way(url: SplitResult) -> Cable | Tcp:
-    if url.username is not None:
-        raise ValueError("a radio has no users")
+    _refuse_users(url)
     if not url.netloc:
         return Cable(unquote(url.path) or None)
     if url.path not in ("", "/"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
 from random import Random
 from urllib.parse import urlsplit
 
@@ -29,7 +30,7 @@ from focal.transports.lora.link import (
     signs,
 )
 from focal.transports.lora.plan import air
-from focal.transports.lora.ports import Rivals, port_trouble, the_one
+from focal.transports.lora.ports import Finder, Rivals, port_trouble, the_one
 from focal.transports.lora.radio import (
     EVERYONE,
     Acquainted,
@@ -125,7 +126,7 @@ def test_urls_say_which_way_and_how() -> None:
     def read(text: str) -> LoraTransport:
         return LoraTransport.from_url(urlsplit(text))
 
-    assert read("lora:").way == Cable() and read("lora:").key == "lora:serial"
+    assert read("lora:").way == Cable()
     assert read("lora:///dev/ttyUSB0?channel=1").way == Cable("/dev/ttyUSB0")
     assert read("lora:///dev/ttyUSB0?channel=1").options == LoraOptions(channel="1")
     assert read("lora://Hill.local").way == Tcp("hill.local", 4403)
@@ -142,6 +143,8 @@ def test_urls_say_which_way_and_how() -> None:
     [
         ("lora://h/path", "no path"),
         ("lora://me@h", "no users"),
+        ("lora://me:secret@h", "no users"),
+        ("lora:me:secret@h", "no users"),
         ("lora://h:0", "port"),
         ("lora://h?hops=8", "from 0 to 7"),
         ("lora://h?busy=maybe", "wait or send"),
@@ -157,8 +160,59 @@ def test_what_is_written_wrong_is_told(text: str, says: str) -> None:
         LoraTransport.from_ble_url(urlsplit("lora+ble:"))
 
 
-def test_a_port_has_one_key_however_it_is_called() -> None:
-    assert Cable("/dev/../dev/null").key == Cable("/dev/null").key
+def test_no_password_is_said_again() -> None:
+    for url in ("lora://me:secret@h", "lora://h/me:secret@h", "lora:me:secret@h"):
+        with pytest.raises(ValueError) as told:
+            LoraTransport.from_url(urlsplit(url))
+        assert "secret" not in str(told.value)
+    with pytest.raises(ValueError, match="no users") as told:
+        LoraTransport.from_ble_url(urlsplit("lora+ble://me:secret@h"))
+    assert "secret" not in str(told.value)
+
+
+def test_a_port_has_one_key_however_it_is_called(tmp_path: Path) -> None:
+    assert Cable("/dev/../dev/null").key == Cable("/dev/null").key == "lora:/dev/null"
+    (tmp_path / "usb-Radio").symlink_to("/dev/null")
+    assert Cable(str(tmp_path / "usb-Radio")).key == "lora:/dev/null"
+    assert Cable(finder=Finder(lambda: ["/dev/null"])).key == "lora:/dev/null"
+
+
+@pytest.mark.parametrize("found", [[], ["/dev/null", "/dev/zero"]])
+def test_where_no_one_port_is_found_the_key_names_none(found: list[str]) -> None:
+    assert Cable(finder=Finder(lambda: found)).key == "lora:serial"
+
+
+def test_where_the_library_is_missing_the_key_names_no_port() -> None:
+    def missing() -> list[str]:
+        raise TransportUnavailable("pip install it")
+
+    assert Cable(finder=Finder(missing)).key == "lora:serial"
+
+
+def test_a_radio_that_is_found_stays_the_one_until_it_is_gone(tmp_path: Path) -> None:
+    first, second, now, looked = tmp_path / "0", tmp_path / "1", [0.0], [0]
+
+    def ports() -> list[str]:
+        looked[0] += 1
+        return sorted(map(str, tmp_path.iterdir()))
+
+    finder = Finder(ports, lambda: now[0])
+    assert (finder.known(), finder.known(), looked) == (None, None, [1])
+    with pytest.raises(TransportUnavailable, match="no radio was found"):
+        finder.one()
+    first.touch()
+    assert finder.known() is None
+    now[0] = Finder.AGAIN
+    assert finder.known() == finder.one() == str(first)
+    second.touch()
+    assert finder.known() == finder.one() == str(first)
+    first.unlink()
+    assert finder.known() is None
+    assert finder.one() == finder.known() == str(second)
+    first.touch()
+    assert Finder(ports).known() is None
+    with pytest.raises(TransportUnavailable, match="several serial ports"):
+        Finder(ports).one()
 
 
 # limits -----------------------------------------------------------------------------------------

@@ -67,6 +67,13 @@ class World:
         return LoraTransport(way, options or LoraOptions(), patience or Patience())
 
 
+class Halting(Node):
+    """One that says who it is, and then nothing more."""
+
+    def _asked(self, nonce: int) -> None:
+        self.say(mesh_pb2.FromRadio(my_info=mesh_pb2.MyNodeInfo(my_node_num=self.number)))
+
+
 def real(check: Callable[[World], Awaitable[None]]) -> None:
     """Run a check in real time, with a limit; no thread of the library may be left after it."""
 
@@ -446,9 +453,45 @@ def test_a_node_that_falls_silent_is_lost() -> None:
 def test_who_takes_a_connection_and_says_nothing_is_no_node() -> None:
     async def check(world: World) -> None:
         world.near.silent = True
-        patience = Patience(silence=0.3)
+        patience = Patience(greeting=0.3)
         said = await unavailable(world.transport(world.near, patience=patience), world.where)
-        assert "nothing answers" in said
+        assert "nothing answers at the node at 127.0.0.1:" in said and "within 0.3 s" in said
+
+    real(check)
+
+
+def test_a_node_that_stops_in_the_middle_is_told_so() -> None:
+    async def check(world: World) -> None:
+        async with over_tcp(Halting(1, Ether())) as port:
+            transport = LoraTransport(Tcp("127.0.0.1", port), patience=Patience(silence=0.3))
+            assert "stopped in the middle" in await unavailable(transport, world.where)
+
+    real(check)
+
+
+@pytest.mark.parametrize("stays", [False, True])
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (b"HTTP/1.1 400 Bad Request\r\nServer: x\r\n\r\n", "(it says 'HTTP/1.1 400 Bad Request')"),
+        (b"SSH-2.0-OpenSSH_9.2\r\n", "(it says 'SSH-2.0-OpenSSH_9.2')"),
+        (b"\xff\xfd\x01\n", "protocol: is something else there?"),
+    ],
+)
+def test_another_server_at_the_port_is_told_as_such(answer: bytes, said: str, stays: bool) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(4096)
+        writer.write(answer)
+        if stays:
+            await reader.read()
+        writer.close()
+
+    async def check(world: World) -> None:
+        async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+            where = Tcp("127.0.0.1", server.sockets[0].getsockname()[1])
+            transport = LoraTransport(where, patience=Patience(greeting=0.5))
+            wrong = await unavailable(transport, world.where)
+            assert "does not speak Meshtastic's protocol" in wrong and said in wrong
 
     real(check)
 
