@@ -24,14 +24,14 @@ from .framing.split import Splitter
 from .hub import Arrival, Hub
 from .link import Address, Packet, Refused
 from .message import Message, MessageId, check_of, destination_of
-from .outbox import Leg
+from .outbox import Leg, Weight
 
 MAX_ASKING = 64
 """Messages without a destination that are looked at once."""
 
 
 @dataclass(slots=True)
-class _Sending:
+class Sending:
     """A leg in flight."""
 
     leg: Leg
@@ -55,7 +55,7 @@ class DatagramCarrier(Carrier):
     def __init__(self, hub: Hub, name: str, key: str) -> None:
         super().__init__(hub, name, key)
         self._talk: Conversation | None = None
-        self._sending: dict[int, _Sending] = {}
+        self._sending: dict[int, Sending] = {}
         self._ending: set[int] = set()
         self._asked: dict[Address, _Question] = {}
         self._questions: dict[int, Address] = {}
@@ -292,7 +292,7 @@ class DatagramCarrier(Carrier):
         begun = [each for each in self._sending.items() if each[0] not in before]
         await asyncio.gather(*(self._recorded(*each) for each in begun))
 
-    async def _ask_for(self, legs: Sequence[Leg]) -> None:
+    async def _ask_for(self, legs: Sequence[Leg | Weight]) -> None:
         """Ask who is at the addresses that these legs are for."""
         wanted = {leg.to for leg in legs}
         self._asked = {to: each for to, each in self._asked.items() if to in wanted}
@@ -319,7 +319,7 @@ class DatagramCarrier(Carrier):
         tag = check_of(leg.message)
         return tag not in self._sending and tag not in self._ending
 
-    async def _ask_who(self, leg: Leg) -> None:
+    async def _ask_who(self, leg: Leg | Weight) -> None:
         """Ask an address whose origin we do not know; until it answers, the message waits."""
         if leg.to is None or (len(self._asked) >= WINDOW and leg.to not in self._asked):
             return
@@ -351,7 +351,7 @@ class DatagramCarrier(Carrier):
             return
         tag = check_of(leg.message)
         resumed = leg.sent and limits.replies and leg.next_index > 0
-        self._sending[tag] = _Sending(leg, leg.next_index, leg.attempts, sent=resumed)
+        self._sending[tag] = Sending(leg, leg.next_index, leg.attempts, sent=resumed)
         if resumed:
             self.talk.resume(splitter, now, destination=destination, to=to, first=leg.next_index)
             return
@@ -408,7 +408,7 @@ class DatagramCarrier(Carrier):
     async def _burst_ended(self, tag: int) -> None:
         """The last frame of a burst was given to the link."""
 
-    async def _recorded(self, tag: int, sending: _Sending) -> bool:
+    async def _recorded(self, tag: int, sending: Sending) -> bool:
         """Write down the next index before the burst that ends there; False: it was dropped."""
         index = self.talk.next_index(tag)
         if index is None or index == sending.recorded:
@@ -426,7 +426,7 @@ class DatagramCarrier(Carrier):
         self.hub.runtime.mark("burst-recorded")
         return True
 
-    async def _burst_is_out(self, tag: int, sending: _Sending) -> None:
+    async def _burst_is_out(self, tag: int, sending: Sending) -> None:
         done = not self._link.limits.replies
         await self.hub.progress(sending.leg.id, self.key, State.SENT, done=done)
         self.hub.runtime.mark("burst-sent")
@@ -435,7 +435,7 @@ class DatagramCarrier(Carrier):
             self._sending.pop(tag, None)
             self.wake()
 
-    async def _too_big(self, out: Out, sending: _Sending | None) -> None:
+    async def _too_big(self, out: Out, sending: Sending | None) -> None:
         """The link's MTU shrank while a message was on its way: cut it anew."""
         self.talk.sent(out, self.hub.runtime.now())
         if sending is not None:

@@ -55,6 +55,10 @@ class Hour:
         """Return the seconds sent in the hour up to ``now``, or in another span of seconds."""
         return sum(one.seconds for one in self._newest_first if one.end - now + span > TICK)
 
+    def between(self, start: float, end: float) -> float:
+        """Return the seconds of what ended after ``start`` and not after ``end``."""
+        return sum(one.seconds for one in self._newest_first if start < one.end <= end)
+
     def earliest(
         self, seconds: float, now: float, limit: float, span: float = HOUR
     ) -> float | None:

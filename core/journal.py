@@ -61,6 +61,8 @@ class Journal:
 
     def _read(self, which: str, *args: object) -> list[tuple[int, Progress]]:
         return [
-            (row, Progress(State(state), id_from(number), *rest, ask=bool(ask)))
-            for row, state, number, *rest, ask in self._db.rows(f"{_EVENTS} {which}", *args)
+            (row, Progress(State(state), id_from(number), link, by, at, reason, until, bool(ask)))
+            for row, state, number, link, by, at, reason, until, ask in self._db.rows(
+                f"{_EVENTS} {which}", *args
+            )
         ]

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from .changed import Mark
 from .events import State
 from .link import Address
 from .message import Kind, MessageId
@@ -52,20 +53,6 @@ class Origin:
     hops: int
     route: tuple[int, ...] = ()
     extra: Mapping[str, object] = field(default_factory=dict[str, object])
-
-    def to_bytes(self) -> bytes:
-        """Return it for the spool, the link left out."""
-        import msgpack
-
-        return msgpack.packb({"h": self.hops, "r": self.route, "x": dict(self.extra)})
-
-    @classmethod
-    def from_bytes(cls, link: str, data: bytes) -> Origin:
-        """Return what ``to_bytes`` made bytes of."""
-        import msgpack
-
-        fields = msgpack.unpackb(data, max_ext_len=0)
-        return cls(link, fields["h"], tuple(fields["r"]), fields["x"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,18 +117,43 @@ class Weight:
         id: the message's.
         length: bytes of the message.
         head: its first bytes, in which its destination stands.
+        to: whom on that link the sender asked for, in its spelling.
         priority: higher goes first.
         queued_at: Unix seconds.
         expires_at: when its lifetime ends; infinity where it does not.
+        after: it is not sent before then, Unix seconds.
         begun: its burst went out before, and some of it may have arrived.
+        agreed: the user wants it sent though others use the channel much.
+        wants_destination: its destination is not known yet, so it must not go out.
         parity: the most frames of parity that go up front; None: as many as the loss asks for.
     """
 
     id: MessageId
     length: int
     head: bytes = field(repr=False)
+    to: Address | None
     priority: int
     queued_at: float
     expires_at: float
+    after: float
     begun: bool
-    parity: int | None = None
+    agreed: bool
+    wants_destination: bool
+    parity: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """What waits on a link, or what of that has changed.
+
+    Args:
+        mark: for the next look.
+        whole: this is all that waits; else only what changed since the last look.
+        waiting: what weighs how much, in sending order where it is all.
+        gone: what changed and waits no more.
+    """
+
+    mark: Mark
+    whole: bool
+    waiting: tuple[Weight, ...]
+    gone: tuple[MessageId, ...] = ()

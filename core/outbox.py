@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from .changed import Changed, Mark
 from .database import Database, Row, id_from, number_of
 from .errors import FrameError, SpoolError, Withdrawn
 from .events import Progress, State
@@ -17,6 +18,7 @@ from .leg import Leg as Leg
 from .leg import LegSpec as LegSpec
 from .leg import Origin as Origin
 from .leg import Weight as Weight
+from .leg import Weights as Weights
 from .message import Kind, MessageId, is_message
 from .total import Total
 
@@ -27,6 +29,12 @@ SELECT id, message, kind, link, name, address, state, attempts, next_index, queu
     min(coalesce(due, expires_at), expires_at), rank, reason, until, sent, done,
     wants_destination, parity, source, beside, agreed
 FROM leg JOIN outbox USING (id)
+"""
+_WEIGHTS = """
+SELECT leg.id, length(message), substr(message, 1, 64), address, rank, queued,
+    min(coalesce(due, expires_at), expires_at), after, sent AND next_index > 0, agreed,
+    wants_destination, parity
+FROM leg JOIN outbox USING (id) WHERE link = ?1 AND done = 0 AND (?2 OR source IS NULL)
 """
 
 
@@ -64,6 +72,7 @@ class Outbox:
         self._bounds = bounds
         self._total = Total(database, "outbox", bounds.messages, bounds.size)
         self._journal = Journal(database, bounds.events, bounds.all_events)
+        self._changed = Changed(database)
 
     def put(
         self,
@@ -106,6 +115,7 @@ class Outbox:
                 self._total.add(len(message))
             else:
                 self._put_again(number, message, {leg.link for leg in legs})
+            self._changed.note(number)
             for leg in legs:
                 self._db.run(
                     "INSERT INTO leg"
@@ -151,18 +161,26 @@ class Outbox:
         found: float | None = rows[0][0]
         return found
 
-    def weights(self, link: str) -> list[Weight]:
-        """Return what the unfinished legs of a link (its key) weigh that may go out, any order."""
-        rows = self._db.rows(
-            "SELECT id, length(message), substr(message, 1, 64), priority, queued_at, expires_at,"
-            " sent AND next_index > 0, parity FROM leg JOIN outbox USING (id)"
-            " WHERE link = ? AND done = 0 AND wants_destination = 0",
-            link,
-        )
-        return [
-            Weight(id_from(id), length, head, priority, queued_at, expires_at, bool(begun), parity)
-            for id, length, head, priority, queued_at, expires_at, begun, parity in rows
-        ]
+    def weights(self, link: str, since: Mark | None = None, *, passing: bool = True) -> Weights:
+        """Return what the unfinished legs of a link (its key) weigh.
+
+        Args:
+            link: its key.
+            since: the mark of an earlier look: only what has changed since then, which costs the
+                same however much waits. After another process wrote something it is all, though.
+            passing: also those that are passed on for others.
+        """
+        changed, mark = self._changed.since(since) if since else None, self._changed.mark()
+        if changed is None:
+            rows = self._weigh("ORDER BY rank DESC, queued, leg.id", link, passing)
+            return Weights(mark, True, tuple(map(_weight, rows)))
+        found = [self._weigh("AND leg.id = ?3", link, passing, number) for number in changed]
+        gone = (id_from(n) for n, rows in zip(changed, found, strict=True) if not rows)
+        waiting = (_weight(row) for rows in found for row in rows)
+        return Weights(mark, False, tuple(waiting), tuple(gone))
+
+    def _weigh(self, which: str, *args: object) -> list[Row]:
+        return self._db.rows(f"{_WEIGHTS} {which}", *args)
 
     def find(self, id: MessageId) -> list[Leg]:
         """Return the legs of a message, none if it is not known here."""
@@ -242,6 +260,7 @@ class Outbox:
             event = Progress(state, id, name, by, at, reason, until, ask)
             self._journal.add(event)
             if done:
+                self._changed.note(number_of(id))
                 self._finish(id, at)
         return event
 
@@ -252,6 +271,7 @@ class Outbox:
         """
         with self._db.transaction():
             self._db.run("UPDATE leg SET agreed = 1 WHERE id = ? AND link = ?", number_of(id), link)
+            self._changed.note(number_of(id))
 
     def rewrite(self, id: MessageId, message: bytes) -> None:
         """Replace the bytes of a message that never went out: its destination is known now.
@@ -270,6 +290,7 @@ class Outbox:
                 "UPDATE outbox SET message = ?, wants_destination = 0 WHERE id = ?",
                 *(message, number_of(id)),
             )
+            self._changed.note(number_of(id))
             self._total.refresh()
 
     def expire(self, now: float) -> list[Leg]:
@@ -331,6 +352,7 @@ class Outbox:
                 if not leg.done:
                     self._journal.add(_dropped(leg, at))
             self._db.run("DELETE FROM outbox WHERE id = ?", number_of(id))
+            self._changed.note(number_of(id))
             self._total.refresh()
 
     def events(self, id: MessageId) -> list[Progress]:
@@ -384,6 +406,7 @@ class Outbox:
             *(number_of(leg.id), leg.link),
         )
         self._journal.add(Progress(State.QUEUED, leg.id, leg.name, None, self._unix()))
+        self._changed.note(number_of(leg.id))
         return replace(leg, state=State.QUEUED, attempts=0, done=False, reason=None, until=None)
 
     def _expire(self, leg: Leg, now: float) -> Leg:
@@ -458,6 +481,24 @@ def _leg(row: Row) -> Leg:
         parity=parity,
         origin=None if source is None else Origin.from_bytes(source, beside),
         agreed=bool(agreed),
+    )
+
+
+def _weight(row: Row) -> Weight:
+    number, length, head, to, rank, queued, expires, after, begun, agreed, wants, parity = row
+    return Weight(
+        id=id_from(number),
+        length=length,
+        head=head,
+        to=to,
+        priority=rank,
+        queued_at=queued,
+        expires_at=expires,
+        after=after,
+        begun=bool(begun),
+        agreed=bool(agreed),
+        wants_destination=bool(wants),
+        parity=parity,
     )
 
 

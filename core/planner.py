@@ -17,7 +17,7 @@ from .hour import HOUR, Hour
 from .ledger import Later, Ledger, Promise
 from .link import Limits
 from .runtime import Runtime
-from .scheduler import Conditions, Go, Job, Never, Scheduler, Wait
+from .scheduler import MINUTE, Conditions, Go, Job, Never, Scheduler, Wait
 
 T = TypeVar("T")
 
@@ -64,6 +64,23 @@ class Spent:
     ends: float
 
 
+@dataclass(frozen=True, slots=True)
+class _Word:
+    """What the radio told of the channel.
+
+    Args:
+        busy: share of the minute before that the channel was used, ours included.
+        told: when, on the runtime's clock; None: not known.
+        at: the same, or when it was first seen, on the ledger's clock.
+        others: the share of others.
+    """
+
+    busy: float
+    told: float | None
+    at: float
+    others: float
+
+
 Plan: TypeAlias = Begin | Wait | Never
 
 
@@ -79,6 +96,10 @@ class Books:
         """Have something done with the ledger. Raises SpoolError."""
         async with self._lock:
             return await self._runtime.run_blocking(lambda: work(self.ledger))
+
+    def since(self, told: float | None) -> float:
+        """Return the seconds since a moment on the runtime's clock; None is this one."""
+        return 0.0 if told is None else max(0.0, self._runtime.now() - told)
 
 
 @dataclass(slots=True)
@@ -96,6 +117,7 @@ class Planner:
     limits: Callable[[], Limits]
     queue: Scheduler = field(default_factory=Scheduler)
     _told: float | None = None
+    _word: _Word | None = None
     _foreign: float = 0.0
     _ours: float = math.inf
     _out_at: float = 0.0
@@ -115,6 +137,29 @@ class Planner:
             self._foreign = max(0.0, limits.used * HOUR - min(ours, self._ours)) * GROWS
         self._ours = ours
         return max(0.0, HOUR * limits.duty * (1 - limits.reserve) - self._foreign)
+
+    def conditions(self, hour: Hour, now: float) -> Conditions:
+        """Return how much may be sent now, as far as the hour and the radio tell."""
+        limits, word = self.limits(), self._heard(hour, now)
+        limit = self.limit(hour, now)
+        if word is None:
+            return Conditions(limit, relays=limits.relays, agreed=limits.agreed)
+        # What it told holds for a minute, then it tells again; if it does not, nothing is known.
+        until = word.at + MINUTE * (1 + max(0.0, now - word.at) // MINUTE)
+        return Conditions(limit, word.others, until, limits.relays, limits.agreed)
+
+    def _heard(self, hour: Hour, now: float) -> _Word | None:
+        """Return what the radio last told of the channel, our part of that minute taken off."""
+        limits = self.limits()
+        if limits.busy is None:
+            return None
+        word = self._word
+        if word is None or (word.busy, word.told) != (limits.busy, limits.told):
+            at = now - self.books.since(limits.told)
+            late = WORST_SLOTS * limits.slot  # what is written down may have ended so much earlier
+            ours = hour.between(at - MINUTE + late, at + late) / MINUTE
+            self._word = _Word(limits.busy, limits.told, at, max(0.0, limits.busy - ours))
+        return self._word
 
     async def next(self) -> Plan | None:
         """Return what may begin now, or why and how long the queue waits; None: it is empty.
@@ -208,12 +253,11 @@ class Planner:
 
     def _next(self, ledger: Ledger) -> Plan | None:
         now, hour = ledger.now(), ledger.hour(self.radio)
-        limits, limit = self.limits(), self.limit(hour, now)
-        conditions = Conditions(limit, limits.busy or 0.0, limits.relays, limits.agreed)
+        conditions = self.conditions(hour, now)
         decision = self.queue.next(now, hour, conditions)
         if not isinstance(decision, Go):
             return decision
-        promise = ledger.promise(self.radio, decision.job.seconds, limit)
+        promise = ledger.promise(self.radio, decision.job.seconds, conditions.limit)
         if isinstance(promise, Promise):
             return Begin(decision.job, promise)
         self.queue.add(decision.job)  # another process was faster

@@ -7,32 +7,56 @@ the ledger does not have. What waits, says why and until when.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
 
-from .datagrams import DatagramCarrier
+from .backlog import Backlog
+from .datagrams import MAX_ASKING, DatagramCarrier, Sending
 from .draft import burst_airtime
 from .errors import TooLong
-from .events import State
+from .events import Progress, State
 from .framing.effects import Out
 from .framing.split import cut_for
 from .ledger import Promise
-from .message import MessageId, check_of, destination_of
+from .message import Message, MessageId, check_of, destination_of
 from .outbox import Leg, Weight
 from .planner import Begin, Books, Planner, Spent
 from .scheduler import Job, Never, Wait
 
 if TYPE_CHECKING:
     from .hub import Hub
-    from .link import Address
-
-_NUMBER = re.compile(r"[\d.]+")
+    from .link import Address, Limits
 
 CONTROL = 14
 """Bytes of the largest control frame: what a message that was begun before asks with."""
 
 WORTH = 60.0
 """Seconds that an answer may wait for air; later its asker has asked again."""
+
+MOVED = 5.0
+"""Seconds by which the end of a wait moves before it is told again."""
+
+TELLING = 64
+"""Messages that are told at once that they wait for their turn."""
+
+_NUMBER = re.compile(r"[\d.]+")
+_Costs: TypeAlias = dict[tuple[int, "Address | None", int], float]
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What was told of a wait: why, numbers left out, and until when."""
+
+    why: str
+    until: float | None
+
+    def says(self, why: str, until: float | None) -> bool:
+        """Tell whether that was told already, nearly."""
+        if self.why != why or None in (self.until, until):
+            return self.why == why and self.until == until
+        assert self.until is not None and until is not None
+        return abs(self.until - until) < MOVED
 
 
 class RadioCarrier(DatagramCarrier):
@@ -46,8 +70,11 @@ class RadioCarrier(DatagramCarrier):
         super().__init__(hub, name, key)
         self._books = books
         self._promises: dict[int, Promise] = {}
-        self._told: dict[MessageId, str] = {}
+        self._told: dict[MessageId, _Told] = {}
         self._look_at: float | None = None
+        self._backlog = Backlog()
+        self._costs: _Costs = {}
+        self._measure: tuple[float | None, ...] = ()
         self._planner: Planner
 
     def _begin_anew(self) -> None:
@@ -56,6 +83,7 @@ class RadioCarrier(DatagramCarrier):
         assert radio is not None  # the node looked before it chose this carrier
         self._planner = Planner(self._books, radio, lambda: self._link.limits)
         self._promises.clear()  # what was kept for a burst that the link broke is void by itself
+        self._backlog.forget()
         self._told.clear()
 
     # What goes out next
@@ -64,60 +92,81 @@ class RadioCarrier(DatagramCarrier):
         """Ask for destinations; then begin what the planner allows, one message at a time."""
         self._look_at = None
         await self._give_back()
-        outbox = self.hub.desk.spool.outbox
-        waiting = await self.hub.desk.do(
-            lambda: outbox.waiting(self.key, limit=64, wants_destination=True)
-        )
-        await self._ask_for([leg for leg in waiting if self._is_new(leg)])
-        await self._queue()
+        new = await self._queue()
+        await self._ask_for(self._backlog.asking(MAX_ASKING))
         while not self._sending and (plan := await self._planner.next()) is not None:
             if isinstance(plan, Wait):
-                await self._waits(plan)
-                return
-            if isinstance(plan, Never):
+                if await self._waits(plan, new):
+                    return
+            elif isinstance(plan, Never):
                 await self._refuse(plan)
             else:
                 await self._go(plan)
+        await self._wait_for_another(new)
 
     async def _give_back(self) -> None:
         """Give back the airtime of bursts that were dropped before they were out."""
         for tag in [tag for tag in self._promises if not self.talk.flying(tag)]:
             await self._burst_ended(tag)
 
-    async def _queue(self) -> None:
-        """Let the planner know what waits in the outbox."""
-        weights, places = await self.hub.desk.do(self._weigh)
-        known = {weight.id for weight in weights}
-        self._planner.queue.keep(known)
-        self._told = {id: reason for id, reason in self._told.items() if id in known}
+    async def _queue(self) -> list[MessageId]:
+        """Let the planner know what waits in the outbox; return what has just come."""
+        limits = self._link.limits
+        measure = limits.mtu(None), limits.airtime(limits.size, None), limits.airtime(1, None)
+        if measure != self._measure:  # the radio was set otherwise: everything costs something else
+            self._measure, self._costs = measure, {}
+            self._backlog.forget()
+        came = self._backlog.mark is not None
+        fresh, places = await self.hub.desk.do(self._weigh)
+        for id in self._backlog.gone:
+            self._planner.queue.drop(id)
+            self._told.pop(id, None)
         flying = {sending.leg.id for sending in self._sending.values()}
-        for weight in weights:
-            if weight.id not in self._planner.queue and weight.id not in flying:
-                await self._enlist(weight, places)
+        fresh = [weight for weight in fresh if weight.id not in flying]
+        for weight in fresh:
+            await self._enlist(weight, places, limits)
+        return [weight.id for weight in fresh] if came else []
 
     def _weigh(self) -> tuple[list[Weight], dict[int, Address | None]]:
-        weights = self.hub.desk.spool.outbox.weights(self.key)
-        return weights, self._places(weight.head for weight in weights)
+        found = self.hub.desk.spool.outbox.weights(self.key, self._backlog.mark)
+        fresh = self._backlog.take(found) + self._backlog.due(self.hub.runtime.unix())
+        return fresh, self._places(weight.head for weight in fresh)
 
-    async def _enlist(self, weight: Weight, places: Mapping[int, Address | None]) -> None:
+    async def _enlist(
+        self, weight: Weight, places: Mapping[int, Address | None], limits: Limits
+    ) -> None:
         try:
-            seconds = self._airtime(weight, places)
+            seconds = self._airtime(weight, places, limits)
         except TooLong as error:
             await self._end_unsent(weight.id, str(error))
             return
         ago = self.hub.runtime.unix() - weight.queued_at
         left = weight.expires_at - self.hub.runtime.unix()
         now = self._books.ledger.now()
-        self._planner.queue.add(Job(weight.id, seconds, now - ago, now + left, weight.priority))
+        self._planner.queue.add(
+            Job(
+                weight.id,
+                seconds,
+                now - ago,
+                now + left,
+                weight.priority,
+                agreed=weight.agreed,
+                begun=weight.begun and limits.replies,
+            )
+        )
 
-    def _airtime(self, weight: Weight, places: Mapping[int, Address | None]) -> float:
-        limits, destination = self._link.limits, destination_of(weight.head)[1]
+    def _airtime(
+        self, weight: Weight, places: Mapping[int, Address | None], limits: Limits
+    ) -> float:
+        destination = destination_of(weight.head)[1]
         to = None if destination is None else places[destination]
         if weight.begun and limits.replies:
             return limits.airtime(CONTROL, to) or 0.0
         k = cut_for(weight.length, limits.mtu(to)).k
-        extra = self._parity(k, destination, weight.parity)
-        return burst_airtime(weight.length, limits, to, extra)
+        what = weight.length, to, self._parity(k, destination, weight.parity)
+        if what not in self._costs:
+            self._costs[what] = burst_airtime(weight.length, limits, *what[1:])
+        return self._costs[what]
 
     async def _go(self, plan: Begin) -> None:
         leg, places = await self.hub.desk.do(lambda: self._leg_of(plan.job))
@@ -128,38 +177,76 @@ class RadioCarrier(DatagramCarrier):
         await self._begin(leg, places)
 
     def _leg_of(self, job: Job) -> tuple[Leg | None, dict[int, Address | None]]:
-        assert isinstance(job.key, MessageId)
-        legs = self.hub.desk.spool.outbox.find(job.key)
-        leg = next((leg for leg in legs if leg.link == self.key and not leg.done), None)
+        leg = self._open_leg(_message(job))
         return leg, self._places([leg.message] if leg else [])
 
-    async def _waits(self, plan: Wait) -> None:
-        """Say why the first in the queue waits, and look again when it may go."""
-        self._look_at = plan.at
-        id = plan.job.key
-        assert isinstance(id, MessageId)
-        kind = _NUMBER.sub("", plan.reason)
-        if self._told.get(id) == kind:  # of the same thing with other numbers it is not told again
-            return
-        self._told[id] = kind
-        until = self.hub.runtime.unix() + self._planner.wait_for(plan.at)
-        await self.hub.progress(id, self.key, State.QUEUED, reason=plan.reason, until=until)
+    def _open_leg(self, id: MessageId) -> Leg | None:
+        legs = self.hub.desk.spool.outbox.find(id)
+        return next((leg for leg in legs if leg.link == self.key and not leg.done), None)
+
+    # Why the rest waits
+
+    async def _waits(self, plan: Wait, new: Sequence[MessageId]) -> bool:
+        """Say why the first in the queue waits, and look again when it may go.
+
+        Returns:
+            False: it waits no more, so that another is the first.
+        """
+        id, until = _message(plan.job), self._unix_of(plan.at)
+        ask = plan.ask and self._link.limits.asks
+        if not await self._tell(id, plan.reason, until, ask=ask):
+            self._planner.queue.drop(id)
+            return False
+        self._look_at = plan.look_at
+        for other in [other for other in new if other != id][:TELLING]:
+            await self._tell(other, f"it waits for its turn: {plan.reason}", until, ask=ask)
+        return True
+
+    async def _wait_for_another(self, new: Sequence[MessageId]) -> None:
+        """Say of what has just come that it waits until another one is confirmed."""
+        flying = {sending.leg.id for sending in self._sending.values()}
+        until = self.hub.runtime.unix() + self.talk.pace.silence(0) + self._out_in()
+        for id in [id for id in new if id not in flying and id in self._planner.queue][:TELLING]:
+            await self._tell(id, "it waits for its turn: another one is on its way", until)
+
+    async def _tell(self, id: MessageId, why: str, until: float, *, ask: bool = False) -> bool:
+        """Say why a message waits, unless that was said; tell whether it does."""
+        kind = _NUMBER.sub("", why)  # of the same thing with other numbers it is not told again
+        told = self._told.get(id)
+        if told is not None and told.says(kind, until):
+            return True
+        event = await self.hub.desk.do(lambda: self._write_wait(id, why, until, ask))
+        if event is None:
+            return False
+        self._told[id] = _Told(kind, until)
+        self.hub.publish(event)
+        return True
+
+    def _write_wait(self, id: MessageId, why: str, until: float, ask: bool) -> Progress | None:
+        if self._open_leg(id) is None:
+            return None
+        outbox, at = self.hub.desk.spool.outbox, self.hub.runtime.unix()
+        return outbox.progress(id, self.key, State.QUEUED, at=at, reason=why, until=until, ask=ask)
+
+    def _unix_of(self, at: float) -> float:
+        """Return a time that the planner told in Unix seconds."""
+        return self.hub.runtime.unix() + self._planner.wait_for(at)
 
     async def _refuse(self, plan: Never) -> None:
-        assert isinstance(plan.job.key, MessageId)
-        await self._end_unsent(plan.job.key, plan.reason)
+        await self._end_unsent(_message(plan.job), plan.reason)
 
     async def _end_unsent(self, id: MessageId, reason: str) -> None:
         await self.hub.progress(id, self.key, State.REFUSED, reason=reason, done=True)
 
     def _soonest(self, wait: float | None) -> float | None:
-        wait = super()._soonest(wait)
-        if self._look_at is None:
-            return wait
-        left = self._planner.wait_for(self._look_at)
-        if left <= 0:
+        waits = [super()._soonest(wait)]
+        if self._look_at is not None:
+            waits.append(self._planner.wait_for(self._look_at))
+        if (due := self._backlog.next_due()) is not None:
+            waits.append(max(0.0, due - self.hub.runtime.unix()))
+        if any(each is not None and each <= 0 for each in waits[1:]):
             self._look = True
-        return left if wait is None else min(wait, left)
+        return min((each for each in waits if each is not None), default=None)
 
     # What a frame costs
 
@@ -197,3 +284,26 @@ class RadioCarrier(DatagramCarrier):
     async def _burst_ended(self, tag: int) -> None:
         if (promise := self._promises.pop(tag, None)) is not None:
             await self._planner.release(promise)
+
+    async def _too_big(self, out: Out, sending: Sending | None) -> None:
+        await super()._too_big(out, sending)
+        self._backlog.forget()
+
+    # When it is out
+
+    def _out_in(self) -> float:
+        """Return the seconds until all that the radio was given is out, as far as is known."""
+        return max(0.0, self.talk.pace.clear - self.hub.runtime.now())
+
+    async def _burst_is_out(self, tag: int, sending: Sending) -> None:
+        """A burst was given to the radio: say that it was sent once that is so."""
+        await self.hub.runtime.sleep(self._out_in())
+        if tag in self._sending:
+            await super()._burst_is_out(tag, sending)
+        else:  # it was confirmed meanwhile, which says more
+            self.hub.hooks.sent(Message.from_bytes(sending.leg.message), self.name)
+
+
+def _message(job: Job) -> MessageId:
+    assert isinstance(job.key, MessageId)
+    return job.key

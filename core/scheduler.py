@@ -7,19 +7,19 @@ that does not make it wait longer, or while it has not waited long. Nothing that
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Container, Hashable
-from dataclasses import dataclass, field
-from typing import TypeAlias
+from collections.abc import Container, Hashable, Sequence
+from dataclasses import dataclass, field, replace
+from heapq import heappop, heappush
+from typing import TypeAlias, cast
 
 from .hour import Hour, Sent
 
 ASK_ABOVE = 0.25
-"""Share of channel use above which the user is asked, or it is waited for, as the firmware's own
-telemetry does."""
+"""Share of the time that others use the channel above which the user is asked, or it is waited for,
+as the firmware's own telemetry does."""
 
 WAIT_ABOVE = 0.40
-"""Share of channel use above which nothing is begun, whatever the user says."""
+"""Share of channel use, ours included, above which nothing is begun, whatever the user says."""
 
 MINUTE = 60.0
 """Seconds over which channel use is told."""
@@ -41,6 +41,8 @@ class Job:
         queued_at: when it came, on the clock of ``now``.
         expires_at: when it is not worth sending any more, on that clock.
         priority: higher goes first.
+        agreed: the user wants to send it though others use the channel more than a quarter.
+        begun: it went out before and is taken up again: only the law holds it.
     """
 
     key: Hashable
@@ -48,6 +50,8 @@ class Job:
     queued_at: float
     expires_at: float
     priority: int = 0
+    agreed: bool = False
+    begun: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +60,15 @@ class Conditions:
 
     Args:
         limit: seconds of airtime in an hour, what others send by this radio taken off.
-        busy: share of the time that the channel is used, as the radio last told.
+        busy: share of the time that others use the channel, as far as is known.
+        until: when more will be known of that, on the clock of ``now``.
         relays: how often what we send is expected to be sent again by others.
         agreed: whether the user wants to send on a channel that is used above a quarter.
     """
 
     limit: float
     busy: float = 0.0
+    until: float = 0.0
     relays: float = 0.0
     agreed: bool = False
 
@@ -80,15 +86,26 @@ class Wait:
 
     Args:
         job: the first in the queue.
-        at: when it is worth another look, on the clock of ``now``.
+        at: until when, on the clock of ``now``, as far as is known.
         reason: why, for people.
         ask: whether the user may decide otherwise.
+        look: when it is worth another look; None: then.
     """
 
     job: Job
     at: float
     reason: str
     ask: bool = False
+    look: float | None = None
+
+    @property
+    def look_at(self) -> float:
+        """When it is worth another look."""
+        return self.at if self.look is None else self.look
+
+    def looking(self, at: float) -> Wait:
+        """Return it with another look then, unless there is one earlier."""
+        return replace(self, look=min(at, self.look_at))
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +116,8 @@ class Never:
     reason: str
 
 
-_Line: TypeAlias = tuple[int, float]
-"""Priority, negated, and seconds of air."""
+_Line: TypeAlias = tuple[int, float, bool, bool]
+"""What those who wait behind one another have in common; see ``_line``."""
 
 Decision: TypeAlias = Go | Wait | Never
 
@@ -113,8 +130,10 @@ class Scheduler:
     different sizes cost.
     """
 
-    _lines: dict[_Line, deque[Job]] = field(default_factory=lambda: {})
+    _lines: dict[_Line, list[tuple[float, int, Job]]] = field(default_factory=lambda: {})
     _waiting: dict[Hashable, Job] = field(default_factory=lambda: {})
+    _added: int = 0
+    _held: int = 0
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -125,10 +144,21 @@ class Scheduler:
     def add(self, job: Job) -> None:
         """Queue a burst; one of the same key is replaced."""
         self._waiting[job.key] = job
-        line = self._lines.setdefault((-job.priority, job.seconds), deque())
-        line.append(job)
-        if len(line) > 1 and line[-2].queued_at > job.queued_at:  # it came by another process
-            self._lines[-job.priority, job.seconds] = deque(sorted(line, key=_age))
+        if self._held > 2 * len(self._waiting):
+            self._tidy()
+        self._line_up(job)
+
+    def _line_up(self, job: Job) -> None:
+        self._added += 1
+        self._held += 1
+        heappush(self._lines.setdefault(_line(job), []), (job.queued_at, self._added, job))
+
+    def _tidy(self) -> None:
+        """Forget those that were dropped or replaced and still stand in line."""
+        self._lines.clear()
+        self._held = 0
+        for job in self._waiting.values():
+            self._line_up(job)
 
     def drop(self, key: Hashable) -> None:
         """Forget a burst. Again: nothing happens."""
@@ -150,23 +180,24 @@ class Scheduler:
         heads = self._heads(now)
         if not heads:
             return None
-        if (wait := impolite(heads[0], now, hour, conditions)) is not None:
-            return wait
+        courtesy = Courtesy(now, hour, conditions)
+        held: Wait | None = None
         first: Job | None = None
         start = now
         for job in heads:
             at = hour.earliest(job.seconds, now, conditions.limit)
             if at is None:
                 return self._never(job, conditions)
+            if (wait := courtesy.holds(job)) is not None:
+                held = held or wait
+                continue
             if at <= now and (first is None or may_pass(job, first, start, now, hour, conditions)):
                 self._take(job)
                 return Go(job)
             if first is None and at < job.expires_at:
                 first, start = job, at
-        if first is None:
-            soon = min(heads, key=lambda job: job.expires_at)
-            return Wait(soon, soon.expires_at, "there is no airtime before it expires")
-        return Wait(first, start, _used(hour, now, conditions))
+        full = Wait(first, start, _used(hour, now, conditions)) if first is not None else None
+        return self._waits(heads, held, full)
 
     def _heads(self, now: float) -> list[Job]:
         """Return the first of each line that still waits, in sending order."""
@@ -175,14 +206,29 @@ class Scheduler:
 
     def _head(self, key: _Line, now: float) -> Job | None:
         line = self._lines[key]
-        while line and (self._waiting.get(line[0].key) is not line[0] or line[0].expires_at <= now):
-            gone = line.popleft()
-            if self._waiting.get(gone.key) is gone:
-                del self._waiting[gone.key]
-        if not line:
-            del self._lines[key]
-            return None
-        return line[0]
+        while line:
+            job = line[0][2]
+            waits = self._waiting.get(job.key) is job
+            if waits and job.expires_at > now:
+                return job
+            heappop(line)
+            self._held -= 1
+            if waits:
+                del self._waiting[job.key]
+        del self._lines[key]
+        return None
+
+    def _waits(self, heads: Sequence[Job], held: Wait | None, full: Wait | None) -> Wait:
+        """Return why the first waits, of those that courtesy holds and those that the hour does."""
+        if held is None and full is None:
+            soon = min(heads, key=lambda job: job.expires_at)
+            return Wait(soon, soon.expires_at, "there is no airtime before it expires")
+        if held is None or full is None:
+            return cast(Wait, held or full)
+        first, other = (
+            (held, full) if heads.index(held.job) < heads.index(full.job) else (full, held)
+        )
+        return first.looking(other.look_at)
 
     def _take(self, job: Job) -> None:
         del self._waiting[job.key]
@@ -207,25 +253,64 @@ def may_pass(
     return later is not None and later <= start
 
 
-def _age(job: Job) -> float:
-    return job.queued_at
+def _line(job: Job) -> _Line:
+    return -job.priority, job.seconds, job.agreed, job.begun
 
 
-def impolite(first: Job, now: float, hour: Hour, conditions: Conditions) -> Wait | None:
-    """Say why nothing is begun on a channel that is much used; None: it is not.
+class Courtesy:
+    """Why nothing is begun on a channel that is much used.
 
-    What we sent in the last minute counts as often as it is expected to be relayed, whatever the
-    radio has told, which may be old.
+    What others use is what the radio tells, ours taken off, or what we expect to be relayed of what
+    we sent in the last minute, which it may not have told yet.
+
+    Args:
+        now: seconds.
+        hour: what this radio has sent, on the same clock.
+        conditions: what is known of the others.
     """
-    most = WAIT_ABOVE if conditions.agreed else ASK_ABOVE
-    ours = hour.used(now, MINUTE) * (1 + conditions.relays) / MINUTE
-    busy = max(conditions.busy, ours)
-    if busy <= most:
+
+    def __init__(self, now: float, hour: Hour, conditions: Conditions) -> None:
+        self._now = now
+        self._hour = hour
+        self._told = conditions
+        self._ours = hour.used(now, MINUTE) / MINUTE
+        self._others = max(conditions.busy, self._ours * conditions.relays)
+
+    def holds(self, job: Job) -> Wait | None:
+        """Return why and until when a burst is not begun; None: it may be."""
+        agreed = self._told.agreed or job.agreed
+        if job.begun:
+            return None
+        if self._others > (WAIT_ABOVE if agreed else ASK_ABOVE):
+            return self._left_to_others(job, WAIT_ABOVE if agreed else ASK_ABOVE)
+        if self._others + self._ours > WAIT_ABOVE:
+            return self._full(job)
         return None
-    quiet = hour.earliest(0.0, now, most * MINUTE / (1 + conditions.relays), MINUTE)
-    at = now + LOOK_AGAIN if conditions.busy > most or quiet is None else quiet
-    reason = f"the channel is used {busy:.0%} of the time: waiting until that is {most:.0%}"
-    return Wait(first, at, reason, ask=busy <= WAIT_ABOVE)
+
+    def _left_to_others(self, job: Job, most: float) -> Wait:
+        ask = self._others + self._ours <= WAIT_ABOVE
+        reason = (
+            f"others use the channel {self._others:.0%} of the time: "
+            f"waiting until that is {most:.0%}"
+        )
+        if self._told.busy > most:
+            until = max(self._told.until, self._now)
+            return Wait(job, until, reason, ask, min(until, self._now + LOOK_AGAIN))
+        return Wait(job, self._quiet(most / self._told.relays), reason, ask)
+
+    def _full(self, job: Job) -> Wait:
+        use = self._others + self._ours
+        reason = (
+            f"the channel is used {use:.0%} of the time, by us {self._ours:.0%}: "
+            f"waiting until that is {WAIT_ABOVE:.0%}"
+        )
+        most = min(WAIT_ABOVE - self._told.busy, WAIT_ABOVE / (1 + self._told.relays))
+        return Wait(job, self._quiet(most), reason)
+
+    def _quiet(self, most: float) -> float:
+        """Return when we have sent for no more than a share of the last minute."""
+        at = self._hour.earliest(0.0, self._now, most * MINUTE, MINUTE)
+        return self._now + LOOK_AGAIN if at is None or at <= self._now else at
 
 
 def _used(hour: Hour, now: float, conditions: Conditions) -> str:

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
+import math
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
 
+from focal.core.changed import Mark
 from focal.core.clocks import Moment
 from focal.core.draft import Draft
 from focal.core.events import Progress, State
 from focal.core.hour import HOUR, Sent
 from focal.core.hub import Subscription
 from focal.core.ledger import Ledger, Promise
+from focal.core.leg import LegSpec, Weights
 from focal.core.link import Address, Limits
-from focal.core.planner import GROWS, Books, Planner
+from focal.core.message import Kind, Message, MessageId
+from focal.core.outbox import Outbox, OutboxBounds
+from focal.core.planner import GROWS, Begin, Books, Planner
 from focal.core.runtime import run_virtual
 from focal.core.scheduler import Job, Wait
+from focal.core.spool import Spool
 from focal.transports.memory import Conditions, Mesh
 from tests.core.test_hour import most_in_an_hour
 from tests.core.world import World, until
@@ -123,6 +131,70 @@ def test_a_message_that_no_hour_has_room_for_is_refused(world: World) -> None:
     assert not air.sent
 
 
+class Scales(Outbox):
+    """An outbox that counts what it is asked to weigh."""
+
+    home: str
+    weighed: Counter[str]
+
+    def weights(self, link: str, since: Mark | None = None, *, passing: bool = True) -> Weights:
+        found = super().weights(link, since, passing=passing)
+        self.weighed[self.home] += len(found.waiting)
+        return found
+
+
+@dataclass
+class Weighing(World):
+    """A world whose outboxes count what they are asked to weigh."""
+
+    weighed: Counter[str] = field(default_factory=Counter[str])
+
+    def spool(self, home: str) -> Spool:
+        spool = super().spool(home)
+        spool.outbox = Scales(spool.database, self.runtime.unix, OutboxBounds())
+        spool.outbox.weighed, spool.outbox.home = self.weighed, home
+        return spool
+
+
+def test_what_waits_is_weighed_once_however_much_there_is(tmp_path: Path) -> None:
+    world, queued = Weighing(tmp_path), 400
+    air = Air(world)
+
+    async def main() -> None:
+        async with world.node("b", air.mesh) as b, world.node("a", air.mesh) as a:
+            events = a.events()
+            draft = Draft.text("x" * 20, to=f"~{b.origin:08x}")
+            ids = [(await a.send(draft))[0] for _ in range(queued)]
+            await until(events, State.DELIVERED, *ids[:100])
+
+    run_virtual(main())
+    assert queued <= world.weighed["a"] <= 1.1 * queued
+
+
+def test_what_another_process_queues_or_drops_is_seen(world: World) -> None:
+    air = Air(world)
+
+    async def main() -> None:
+        async with world.node("b", air.mesh) as b, world.node("a", air.mesh) as a:
+            events, waits = a.events(), a.events()
+            draft = Draft.text("x" * 250, to=f"~{b.origin:08x}")
+            ids = [(await a.send(draft))[0] for _ in range(20)]
+            await waiting(waits, "s of the 36.0 s of air that an hour allows are used")
+            with world.spool("a") as other:
+                dropped = next(leg.id for leg in other.outbox.legs() if not leg.sent)
+                other.outbox.drop(dropped)
+                one = Message(MessageId(a.origin, 9), Kind.TEXT, b"now", lifetime=3600)
+                key = other.outbox.legs()[0].link
+                other.outbox.put(
+                    one.to_bytes(), [LegSpec(key, "air")], kind=one.kind, expires_at=math.inf,
+                    priority=9,
+                )  # fmt: skip
+            a.look()
+            await until(events, State.DELIVERED, one.id, *(id for id in ids if id != dropped))
+
+    run_virtual(main())
+
+
 @dataclass
 class Radio:
     """A planner over a ledger in memory, with a clock that the test sets."""
@@ -173,7 +245,64 @@ def test_a_busy_channel_is_left_to_others(world: World) -> None:
         plan = await planner.next()
         assert isinstance(plan, Wait)
         assert plan.ask
-        assert "the channel is used 30%" in plan.reason
+        assert "others use the channel 30%" in plan.reason
+
+    run_virtual(main())
+
+
+def test_what_we_sent_ourselves_is_not_others(world: World) -> None:
+    radio = Radio(Limits("datagram", 231, duty=0.1, busy=0.0))
+
+    async def main() -> None:
+        planner = Planner(Books(radio.ledger, world.runtime), "radio", lambda: radio.limits)
+
+        def others() -> float:
+            return planner.conditions(radio.ledger.hour("radio"), radio.now).busy
+
+        assert others() == 0
+        radio.send(15.0)
+        radio.now += 20
+        radio.limits = replace(radio.limits, busy=0.25, told=world.runtime.now())
+        assert others() == 0
+        await asyncio.sleep(30)
+        radio.now += 30
+        assert others() == 0  # it is what was told half a minute ago
+        radio.limits = replace(radio.limits, busy=0.45)  # told then, too: seen late
+        assert others() == pytest.approx(0.2)
+        radio.now += 40
+        radio.limits = replace(radio.limits, busy=0.3, told=world.runtime.now() + 40)
+        assert others() == pytest.approx(0.3)
+
+    run_virtual(main())
+
+
+def test_a_second_long_note_on_an_empty_channel_does_not_wait(world: World) -> None:
+    radio = Radio(Limits("datagram", 231, duty=0.1, busy=0.2))
+
+    async def main() -> None:
+        planner = Planner(Books(radio.ledger, world.runtime), "radio", lambda: radio.limits)
+        radio.send(12.0)
+        radio.now += 15
+        planner.queue.add(Job("a", 12.0, radio.now, 1e9))
+        assert isinstance(await planner.next(), Begin)
+
+    run_virtual(main())
+
+
+def test_until_when_it_waits_for_others_does_not_move_while_nothing_is_told(world: World) -> None:
+    radio = Radio(Limits("datagram", 231, duty=0.1, busy=0.3))
+
+    async def main() -> None:
+        planner = Planner(Books(radio.ledger, world.runtime), "radio", lambda: radio.limits)
+        planner.queue.add(Job("a", 6.0, radio.now, 1e9))
+        untils: list[float] = []
+        for _ in range(6):
+            plan = await planner.next()
+            assert isinstance(plan, Wait)
+            assert plan.look_at <= radio.now + 15
+            untils.append(plan.at)
+            radio.now += 15
+        assert untils == [10_060.0] * 4 + [10_120.0] * 2
 
     run_virtual(main())
 

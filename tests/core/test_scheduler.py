@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from random import Random
 
 import pytest
@@ -13,12 +14,12 @@ from focal.core.hour import HOUR, Hour, Sent
 from focal.core.scheduler import (
     PATIENCE,
     Conditions,
+    Courtesy,
     Go,
     Job,
     Never,
     Scheduler,
     Wait,
-    impolite,
 )
 from tests.core.test_hour import most_in_an_hour
 
@@ -128,15 +129,75 @@ def test_the_neighbours_come_first(busy: float, agreed: bool, goes: bool, asks: 
     assert isinstance(decision, Go) == goes
     if isinstance(decision, Wait):
         assert decision.ask == asks
-        assert f"the channel is used {busy:.0%} of the time" in decision.reason
+        assert f"others use the channel {busy:.0%} of the time" in decision.reason
+
+
+def courteous(now: float, hour: Hour, conditions: Conditions) -> Wait | None:
+    """Return why courtesy holds a burst."""
+    return Courtesy(now, hour, conditions).holds(job("a", 6.0))
 
 
 def test_relays_of_what_we_sent_count() -> None:
-    hour = Hour([Sent(10.0, 6.0)])
-    assert impolite(job("a", 6.0), 20.0, hour, Conditions(360.0)) is None
-    wait = impolite(job("a", 6.0), 20.0, hour, Conditions(360.0, relays=2.0))
+    hour = Hour([Sent(10.0, 9.0)])
+    assert courteous(20.0, hour, Conditions(360.0)) is None
+    wait = courteous(20.0, hour, Conditions(360.0, relays=2.0))
     assert wait is not None
+    assert "others use the channel 30% of the time" in wait.reason
     assert wait.at == pytest.approx(70.0)
+
+
+def test_we_do_not_wait_for_ourselves_before_the_channel_is_full() -> None:
+    hour = Hour([Sent(10.0, 10.0), Sent(18.0, 8.0)])  # 30 %
+    assert courteous(20.0, hour, Conditions(360.0)) is None
+    full = courteous(20.0, hour, Conditions(360.0, busy=0.2))
+    assert full is not None
+    assert not full.ask
+    assert "the channel is used 50% of the time, by us 30%" in full.reason
+    assert full.at == pytest.approx(70.0)
+
+
+def test_until_when_others_use_it_is_known_when_the_radio_tells_again() -> None:
+    conditions = Conditions(360.0, busy=0.3, until=50.0)
+    waits = [courteous(now, Hour([]), conditions) for now in (0.0, 20.0, 45.0)]
+    assert [wait and wait.at for wait in waits] == [50.0, 50.0, 50.0]
+    assert [wait and wait.look_at for wait in waits] == [15.0, 35.0, 50.0]
+
+
+def test_what_was_agreed_to_or_begun_passes_what_courtesy_holds() -> None:
+    busy = Conditions(360.0, busy=0.3, until=50.0)
+    jobs = job("a", 6.0), replace(job("b", 6.0, 1.0), agreed=True)
+    decision = queue(*jobs).next(5.0, Hour([]), busy)
+    assert isinstance(decision, Go)
+    assert decision.job.key == "b"
+    full = Conditions(360.0, busy=0.9, until=50.0)
+    jobs = replace(job("a", 6.0), agreed=True), replace(job("b", 0.5, 1.0), begun=True)
+    decision = queue(*jobs).next(5.0, Hour([]), full)
+    assert isinstance(decision, Go)
+    assert decision.job.key == "b"
+
+
+def test_another_look_is_worth_it_when_any_of_two_may_go() -> None:
+    hour = Hour([Sent(0.0, 355.0)])
+    busy = Conditions(360.0, busy=0.3, until=4000.0)
+    jobs = job("a", 6.0, 3580.0), replace(job("b", 6.0, 3581.0), begun=True)
+    decision = queue(*jobs).next(3585.0, hour, busy)
+    assert isinstance(decision, Wait)
+    assert (decision.job.key, decision.at) == ("a", 4000.0)
+    assert decision.look_at == pytest.approx(3594.0)
+    jobs = job("a", 6.0, 3582.0), replace(job("b", 6.0, 3581.0), begun=True)
+    decision = queue(*jobs).next(3585.0, hour, busy)
+    assert isinstance(decision, Wait)
+    assert decision.job.key == "b"
+    assert "of air that an hour allows" in decision.reason
+
+
+def test_what_was_dropped_is_not_kept_in_line() -> None:
+    scheduler = queue(job("first", 5.0))
+    for number in range(1000):
+        scheduler.add(job(str(number), 5.0, 1.0 + number))
+        scheduler.drop(str(number))
+    assert sum(map(len, scheduler._lines.values())) < 10  # pyright: ignore[reportPrivateUsage]
+    assert order(scheduler, 2000.0) == ["first"]
 
 
 def backlog(limit: float, hours: float, seed: int) -> tuple[list[Sent], float]:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from focal.core.changed import REMEMBERED, Mark
 from focal.core.errors import FrameError, SpoolError
 from focal.core.events import Progress, State
 from focal.core.leg import LegSpec
@@ -401,3 +402,52 @@ def test_what_waits_out_of_courtesy_may_be_agreed_to(spool: Spool) -> None:
     assert spool.outbox.events(id) == [wait]
     spool.outbox.agree(id, HILL.link)
     assert [leg.agreed for leg in spool.outbox.find(id)] == [True, False]
+
+
+def weighed(spool: Spool, since: Mark | None = None) -> tuple[bool, list[int], list[int]]:
+    """Return whether it is all that waits, the sequences of what does, and of what does no more."""
+    found = spool.outbox.weights(HILL.link, since)
+    waiting = [weight.id.sequence for weight in found.waiting]
+    return found.whole, waiting, [id.sequence for id in found.gone]
+
+
+def test_after_the_first_look_only_what_changed_is_weighed(spool: Spool) -> None:
+    for sequence in (1, 2, 3):
+        put(spool, message(sequence), priority=sequence)
+    found = spool.outbox.weights(HILL.link)
+    assert [weight.length for weight in found.waiting] == [len(message(1).to_bytes())] * 3
+    assert weighed(spool) == (True, [3, 2, 1], [])
+    assert weighed(spool, found.mark) == (False, [], [])
+    put(spool, message(4))
+    put(spool, message(5), ROOM)
+    finish(spool, message(2).id)
+    spool.outbox.drop(message(1).id)
+    spool.outbox.agree(message(3).id, HILL.link)
+    whole, waiting, gone = weighed(spool, found.mark)
+    assert not whole
+    assert (sorted(waiting), sorted(gone)) == ([3, 4], [1, 2, 5])
+    assert weighed(spool) == (True, [3, 4], [])
+    assert weighed(spool, spool.outbox.weights(HILL.link).mark) == (False, [], [])
+    spool.outbox.retry(message(2).id, HILL.link)
+    assert weighed(spool, found.mark)[1].count(2) == 1
+
+
+def test_what_another_process_wrote_is_looked_for_among_all(spool: Spool, tmp_path: Path) -> None:
+    put(spool, message(1))
+    mark = spool.outbox.weights(HILL.link).mark
+    with Spool.open(tmp_path / "spool.db", durability="process", unix=Clock()) as other:
+        put(other, message(2))
+    assert weighed(spool, mark) == (True, [1, 2], [])
+    mark = spool.outbox.weights(HILL.link).mark
+    assert weighed(spool, mark) == (False, [], [])
+
+
+def test_of_too_much_that_changed_nothing_is_overlooked(spool: Spool) -> None:
+    mark = spool.outbox.weights(HILL.link).mark
+    with spool.database.transaction():
+        for sequence in range(1, REMEMBERED + 2):
+            put(spool, message(sequence))
+    whole, waiting, gone = weighed(spool, mark)
+    assert whole
+    assert waiting == list(range(1, REMEMBERED + 2))
+    assert not gone
