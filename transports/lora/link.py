@@ -71,6 +71,7 @@ SIGNS_FROM = (2, 8)
 """The firmware from which on what is for everyone is signed."""
 
 Direct: TypeAlias = Literal["control", "all", "none"]
+Busy: TypeAlias = Literal["wait", "ask", "send"]
 
 _MINUTES = re.compile(r"(\d+) min")
 
@@ -86,15 +87,16 @@ class LoraOptions:
         direct: what goes to one node alone, encrypted for it: control frames (``control``, where
             both have each other's key), everything that is for one node (``all``), or nothing
             (``none``).
-        busy: what happens while the channel is used more than a quarter of the time: new messages
-            wait (``wait``), or go all the same (``send``) up to 40 %, where they always wait.
+        busy: what happens while others use the channel more than a quarter of the time: new
+            messages wait (``wait``), or the user is asked (``ask``), or they go all the same
+            (``send``) up to 40 %, where they always wait.
         reserve: share of the duty cycle that is left for others who use this node, 0 to 0.9.
     """
 
     channel: str | None = None
     hops: int = 0
     direct: Direct = "control"
-    busy: Literal["wait", "send"] = "wait"
+    busy: Busy = "wait"
     reserve: float = 0.0
 
     @classmethod
@@ -105,7 +107,7 @@ class LoraOptions:
             options.text("channel", None),
             options.integer("hops", 0, least=0, most=7),
             cast("Direct", options.text("direct", "control", choices=ways)),
-            "send" if options.text("busy", "wait", choices=("wait", "send")) == "send" else "wait",
+            cast("Busy", options.text("busy", "wait", choices=("wait", "ask", "send"))),
             options.number("reserve", 0.0, least=0, most=0.9),
         )
 
@@ -204,6 +206,7 @@ class LoraLink:
             relays=float(self._options.hops),  # at the least: one for each
             waiting=self._waiting,
             agreed=self._options.busy == "send",
+            asks=self._options.busy == "ask",
             reserve=self._options.reserve,
         )
 
@@ -439,6 +442,7 @@ def limits_of(
         radio=f"meshtastic {address_of(info.number)} {region.low:g}-{region.high:g}",
         used=info.used,
         busy=info.busy,
+        told=info.told,
         shared=True,
         own=info.number,
         air=info.air,

@@ -121,13 +121,14 @@ class Book:
     _firmware: str = ""
     _used: float | None = None
     _busy: float | None = None
+    _told: float | None = None
     _battery: int | None = None
 
-    def take(self, message: mesh_pb2.FromRadio) -> list[Event]:
-        """Learn from a message, and return what it means to a link."""
+    def take(self, message: mesh_pb2.FromRadio, now: float | None = None) -> list[Event]:
+        """Learn from a message that comes now, and return what it means to a link."""
         match message.WhichOneof("payload_variant"):
             case "packet":
-                return self._packet(message.packet)
+                return self._packet(message.packet, now)
             case "queueStatus":
                 status = message.queueStatus
                 return [Queued(status.mesh_packet_id, status.res, status.free)]
@@ -168,6 +169,7 @@ class Book:
             transmits=self.lora.tx_enabled,
             used=self._used,
             busy=self._busy,
+            told=self._told,
             battery=self._battery,
         )
 
@@ -199,7 +201,7 @@ class Book:
         self._user = node.user
         self._key = self._key or bool(node.user.public_key)
         if node.HasField("device_metrics"):
-            self._metrics(node.device_metrics)
+            self._metrics(node.device_metrics, None)  # it may have counted that long ago
 
     def _known(self, number: int, user: mesh_pb2.User) -> None:
         known = Known(number, user.long_name, user.short_name, bool(user.public_key))
@@ -208,13 +210,16 @@ class Book:
         if len(self.nodes) > MOST_NODES:
             self.nodes.popitem(last=False)
 
-    def _metrics(self, metrics: telemetry_pb2.DeviceMetrics | telemetry_pb2.LocalStats) -> None:
+    def _metrics(
+        self, metrics: telemetry_pb2.DeviceMetrics | telemetry_pb2.LocalStats, told: float | None
+    ) -> None:
         self._used = _share(metrics.air_util_tx)
         self._busy = _share(metrics.channel_utilization)
+        self._told = told
         if isinstance(metrics, telemetry_pb2.DeviceMetrics) and metrics.HasField("battery_level"):
             self._battery = metrics.battery_level
 
-    def _packet(self, packet: mesh_pb2.MeshPacket) -> list[Event]:
+    def _packet(self, packet: mesh_pb2.MeshPacket, now: float | None) -> list[Event]:
         if not packet.HasField("decoded"):  # of a channel that the node has no key for
             return []
         sender: int = getattr(packet, "from")
@@ -228,17 +233,17 @@ class Book:
                 to_us = packet.to == self.number
                 return [Acquainted(sender)] if to_us and data.request_id else []
             case portnums_pb2.TELEMETRY_APP if sender == self.number:
-                self._telemetry(telemetry_pb2.Telemetry.FromString(data.payload))
+                self._telemetry(telemetry_pb2.Telemetry.FromString(data.payload), now)
                 return []
             case _:
                 return [_received(packet, sender)]
 
-    def _telemetry(self, telemetry: telemetry_pb2.Telemetry) -> None:
+    def _telemetry(self, telemetry: telemetry_pb2.Telemetry, now: float | None) -> None:
         match telemetry.WhichOneof("variant"):
             case "device_metrics":
-                self._metrics(telemetry.device_metrics)
+                self._metrics(telemetry.device_metrics, now)
             case "local_stats":
-                self._metrics(telemetry.local_stats)
+                self._metrics(telemetry.local_stats, now)
             case _:
                 return
         self._refresh()
@@ -570,7 +575,7 @@ class MeshRadio:
         if self._limit is not None:
             self._limit.reschedule(self._loop.time() + self._patience.silence)
         try:
-            events = self._book.take(message)
+            events = self._book.take(message, self._runtime.now())
         except DecodeError as error:  # of what another node sent
             logger.debug("%s: a packet is not understood: %s", self.where, error)
             return

@@ -90,6 +90,7 @@ class Info:
         transmits: False where its transmitter is switched off.
         used: share of the last hour that it has sent (airUtilTx); None: it has not said yet.
         busy: share of the time that its channel is used; None: it has not said yet.
+        told: when it said so, on the runtime's clock; None: at some time before it was opened.
         battery: 0 to 100; above: on external power; None: it has not said.
     """
 
@@ -104,6 +105,7 @@ class Info:
     transmits: bool = True
     used: float | None = None
     busy: float | None = None
+    told: float | None = None
     battery: int | None = None
 
 

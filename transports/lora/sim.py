@@ -290,7 +290,7 @@ class SimRadio:
 
     @property
     def info(self) -> Info:
-        _, used, busy = self._usage()
+        told, used, busy = self._usage()
         return Info(
             self.node.number,
             self._mesh.channel.air,
@@ -299,6 +299,7 @@ class SimRadio:
             name=self.node.name,
             used=used,
             busy=busy,
+            told=told,
         )
 
     @property
@@ -420,6 +421,9 @@ class SimOptions(LoraOptions):
         channel: number or name of the channel; without it the primary one, 0.
         hops: how many relays in a row may pass a packet on, 0 to 7.
         direct: what goes to one node alone, encrypted for it: ``control``, ``all`` or ``none``.
+        busy: while others use the channel more than a quarter of the time, new messages ``wait``,
+            or the user is asked (``ask``), or they go all the same (``send``).
+        reserve: share of the duty cycle that is left for others who use this node, 0 to 0.9.
         node: the node's number, !1a2b3c4d; without it the origin of who opens the link.
         region: of the band plan.
         preset: how all nodes of the mesh are set; without it as the region's usually are.

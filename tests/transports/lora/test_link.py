@@ -147,7 +147,7 @@ def test_urls_say_which_way_and_how() -> None:
         ("lora:me:secret@h", "no users"),
         ("lora://h:0", "port"),
         ("lora://h?hops=8", "from 0 to 7"),
-        ("lora://h?busy=maybe", "wait or send"),
+        ("lora://h?busy=maybe", "wait or ask or send"),
         ("lora://h?reserve=1", "0.9"),
         ("lora://h?direct=maybe", "control or all or none"),
         ("lora://h?chanel=1", "did you mean 'channel'"),
@@ -569,6 +569,11 @@ def test_rivals_are_told_from_a_restart() -> None:
 def test_the_user_says_how_polite_it_is_and_what_is_left_for_others() -> None:
     async def check(link: LoraLink, radio: Script) -> None:
         limits = link.limits
-        assert (limits.agreed, limits.reserve, limits.relays) == (True, 0.25, 2)
+        assert (limits.agreed, limits.asks) == (True, False)
+        assert (limits.reserve, limits.relays) == (0.25, 2)
+
+    async def asking(link: LoraLink, radio: Script) -> None:
+        assert (link.limits.agreed, link.limits.asks) == (False, True)
 
     script(check, LoraOptions(hops=2, busy="send", reserve=0.25))
+    script(asking, LoraOptions(busy="ask"))

@@ -137,11 +137,14 @@ def test_its_use_of_the_air_is_followed() -> None:
             world.transport(world.far).open(world.where) as far,
         ):
             assert (link.limits.used, link.limits.busy) == (None, None)
+            began = world.where.runtime.now()
             world.near.metrics(2.5, 31.0)
             await far.send(b"after that")
             await link.receive()
             assert link.limits.used == pytest.approx(0.025)
             assert link.limits.busy == pytest.approx(0.31)
+            assert link.limits.told is not None
+            assert began <= link.limits.told <= world.where.runtime.now()
 
     real(check)
 
