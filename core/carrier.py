@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Collection, Coroutine
 from typing import Any, TypeVarTuple
 
 from .draft import assumed_loss
 from .errors import FrameError
+from .framing.frame import Verdict
 from .framing.pace import Pace
 from .hub import Arrival, Hub
 from .link import Limits, Link
@@ -91,6 +92,11 @@ class Carrier(ABC):
         """Whether something is on its way and not confirmed, or still to be said."""
         return self._look or self._at_work > 0
 
+    @property
+    @abstractmethod
+    def flying(self) -> Collection[MessageId]:
+        """What is on its way, as far as the outbox does not know yet."""
+
     @abstractmethod
     def drop(self, id: MessageId, tag: int) -> None:
         """A message is not to be sent any more."""
@@ -119,13 +125,18 @@ class Carrier(ABC):
         self._at_work -= 1
         self._committing.release()
 
-    async def _accept(self, data: bytes, arrival: Arrival) -> bool:
-        """Commit a message; return whether it is for us and safe. Raises SpoolError: it is not."""
+    async def _accept(self, data: bytes, arrival: Arrival) -> Verdict | None:
+        """Commit a message; return what may be confirmed of it.
+
+        Raises:
+            SpoolError: it is not safe.
+            Crowded: as ``Hub.accept``.
+        """
         try:
             return await self.hub.accept(data, arrival)
         except FrameError as error:
             self.hub.stranger(self.name, error)
-            return False
+            return None
 
 
 def pace_of(limits: Limits, hub: Hub) -> Pace:

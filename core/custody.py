@@ -7,15 +7,37 @@ in the outbox until that node's receipt comes back.
 from __future__ import annotations
 
 import math
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 
 from .carrier import WINDOW, Carrier
 from .envelope import Envelope
 from .errors import FrameError, PacketTooBig, Withdrawn
 from .events import State
+from .framing.frame import Verdict
 from .hub import Arrival, Hub
 from .link import Accepted, Heard, Packet, Refused
 from .message import Kind, Message, MessageId
 from .outbox import Leg
+from .transit import Crowded
+
+LOOK = 60.0
+"""Seconds after which is looked again, whatever the wall clock said."""
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """What a link has to send.
+
+    Args:
+        legs: to be sent now.
+        unaddressed: those whose destination is not known.
+        look_at: when more of what is passed on may go, Unix seconds; None: not by itself.
+    """
+
+    legs: Sequence[Leg]
+    unaddressed: Sequence[Leg]
+    look_at: float | None = None
 
 
 class MessageCarrier(Carrier):
@@ -27,6 +49,11 @@ class MessageCarrier(Carrier):
         self._early: dict[int, Accepted | Refused | Heard] = {}
         self._flying: set[MessageId] = set()
         self._later: dict[MessageId, float] = {}
+        self._look_at = math.inf
+
+    @property
+    def flying(self) -> Collection[MessageId]:
+        return self._flying
 
     @property
     def busy(self) -> bool:
@@ -39,6 +66,7 @@ class MessageCarrier(Carrier):
         self._tickets.clear()
         self._early.clear()
         self._flying.clear()
+        self._look_at = math.inf
 
     async def _read(self) -> None:
         while True:
@@ -52,19 +80,36 @@ class MessageCarrier(Carrier):
             await self._spawn(self._commit, envelope, packet)
 
     async def _commit(self, envelope: Envelope, packet: Packet) -> None:
-        keeps = self._link.limits.keeps
-        arrival = Arrival(self.name, self.key, packet.peer, envelope.hops, packet.replayed, keeps)
-        accepted = await self._accept(envelope.message, arrival)
-        if not accepted:
-            packet.skip()
+        arrival = Arrival(
+            self.name,
+            self.key,
+            packet.peer,
+            envelope.hops,
+            replayed=packet.replayed,
+            keeps=self._link.limits.keeps,
+            route=envelope.route,
+            extra=envelope.extra,
+            slows=not self._link.limits.keeps,
+        )
+        verdict = await self._accept_in_turn(envelope.message, arrival)
+        if verdict is not Verdict.DELIVERED:
+            packet.skip()  # it is for somebody else, and goes on if this is a bridge
             return
         packet.ack()
         self.wake()  # there may be a receipt to send
 
+    async def _accept_in_turn(self, data: bytes, arrival: Arrival) -> Verdict | None:
+        """Commit a message as soon as there is room for it; until then its link holds it."""
+        while True:
+            try:
+                return await self._accept(data, arrival)
+            except Crowded:
+                await self.hub.crowd.wait()
+
     async def _reports(self) -> None:
         async for report in self._link.reports():
             if isinstance(report, Accepted | Refused | Heard):
-                await self._report(report)
+                await self._spawn(self._report, report)  # many commits go to the disk as one
 
     async def _report(self, report: Accepted | Refused | Heard) -> None:
         leg = self._tickets.get(report.ticket)
@@ -89,9 +134,9 @@ class MessageCarrier(Carrier):
     async def _taken(self, leg: Leg) -> None:
         """The link has custody; what is for one node waits for that node's receipt."""
         message = Message.from_bytes(leg.message)
-        done = (
-            message.destination is None or not self._link.limits.replies or leg.kind is Kind.RECEIPT
-        )
+        ours = leg.origin is None  # what is passed on is its author's to follow
+        wanted = ours and message.destination is not None and leg.kind is not Kind.RECEIPT
+        done = not wanted or not self._link.limits.replies
         await self.hub.progress(leg.id, self.key, State.SENT, done=done)
         self.hub.runtime.mark("burst-sent")
         self.hub.hooks.sent(message, self.name)
@@ -107,47 +152,50 @@ class MessageCarrier(Carrier):
                 self._look = False
                 await self._fill()
             now = self.hub.runtime.now()
-            due = min(self._later.values(), default=math.inf)
+            due = min([*self._later.values(), self._look_at])
             if due <= now:
                 self._later = {id: at for id, at in self._later.items() if at > now}
+                self._look_at = math.inf
                 self._look = True
             else:
                 await self._wait(None if due == math.inf else due - now)
 
     async def _fill(self) -> None:
         """Give messages of the outbox to the link until its window is full."""
-        waiting, unaddressed = await self.hub.desk.do(self._waiting)
+        busy = frozenset([*self._flying, *self._later])
+        waiting = await self.hub.desk.do(lambda: self._waiting(busy, WINDOW - len(self._flying)))
         # Told apart before anything else is awaited: what ends meanwhile would look unsent.
-        new = [leg for leg in waiting if leg.id not in self._flying and leg.id not in self._later]
-        for leg in new[: WINDOW - len(self._flying)]:
+        new = [leg for leg in waiting.legs if leg.id not in self._flying]
+        if waiting.look_at is not None:
+            left = waiting.look_at - self.hub.runtime.unix()
+            self._look_at = self.hub.runtime.now() + min(LOOK, left)
+        for leg in new:
             await self._send(leg)
-        for leg in unaddressed:
+        for leg in waiting.unaddressed:
             if leg.reason is None:
                 reason = f"who {leg.to} is, is not known yet"
                 await self.hub.progress(leg.id, self.key, State.QUEUED, reason=reason)
 
-    def _waiting(self) -> tuple[list[Leg], list[Leg]]:
-        """Return legs to send, and legs whose destination is not known; part of a transaction."""
-        outbox = self.hub.desk.spool.outbox
-        limit = WINDOW + len(self._flying) + len(self._later)
-        return (
-            outbox.waiting(self.key, limit=limit, wants_destination=False, unsent=True),
-            outbox.waiting(self.key, limit=WINDOW, wants_destination=True),
+    def _waiting(self, busy: frozenset[MessageId], room: int) -> Waiting:
+        """Return at most ``room`` legs that are not busy; part of a transaction."""
+        outbox, transit = self.hub.desk.spool.outbox, self.hub.transit
+        at, limit = self.hub.runtime.unix(), room + len(busy)
+        unaddressed = outbox.waiting(self.key, limit=WINDOW, wants_destination=True)
+        opens_at = at if transit is None else transit.opens_at(self.key, at)
+        legs = outbox.waiting(
+            self.key, limit=limit, wants_destination=False, unsent=True, passing=opens_at <= at
         )
+        legs = [leg for leg in legs if leg.id not in busy][:room]
+        if transit is None:
+            return Waiting(legs, unaddressed)
+        return Waiting(transit.admit(self.key, legs, at), unaddressed, transit.next(self.key, at))
 
     async def _send(self, leg: Leg) -> None:
-        outbox = self.hub.desk.spool.outbox
-        try:
-            await self.hub.desk.do(
-                lambda: outbox.burst(leg.id, self.key, attempts=leg.attempts + 1, next_index=1)
-            )
-        except Withdrawn:
+        if leg.origin is None and not await self._begins(leg):
             return
-        self.hub.runtime.mark("burst-recorded")
-        await self.hub.progress(leg.id, self.key, State.ON_AIR)
         self._flying.add(leg.id)
         try:
-            ticket = await self._link.send(Envelope(leg.message).to_bytes())
+            ticket = await self._link.send(_envelope(leg))
         except PacketTooBig as error:
             self._flying.discard(leg.id)
             await self.hub.progress(leg.id, self.key, State.REFUSED, reason=str(error), done=True)
@@ -156,3 +204,24 @@ class MessageCarrier(Carrier):
         self._tickets[ticket] = leg
         if (report := self._early.pop(ticket, None)) is not None:
             await self._report(report)
+
+    async def _begins(self, leg: Leg) -> bool:
+        """Write down that a message of ours goes out now; False: it must not any more."""
+        outbox = self.hub.desk.spool.outbox
+        try:
+            await self.hub.desk.do(
+                lambda: outbox.burst(leg.id, self.key, attempts=leg.attempts + 1, next_index=1)
+            )
+        except Withdrawn:
+            return False
+        self.hub.runtime.mark("burst-recorded")
+        await self.hub.progress(leg.id, self.key, State.ON_AIR)
+        return True
+
+
+def _envelope(leg: Leg) -> bytes:
+    """Return a message in its envelope, which goes on as it came, where it is not ours."""
+    if leg.origin is None:
+        return Envelope(leg.message).to_bytes()
+    origin = leg.origin
+    return Envelope(leg.message, origin.hops, origin.route, origin.extra).to_bytes()

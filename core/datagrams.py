@@ -7,24 +7,29 @@ keeps nothing (the spool does).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+import math
+from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from .carrier import GIVE_UP, WINDOW, Args, Carrier, pace_of
-from .draft import BLIND_LOSS, blind_parity, padded_size
+from .draft import BLIND_LOSS, blind_parity, burst_airtime, padded_size
 from .errors import FrameError, PacketTooBig, SpoolError, TooLong, Withdrawn
 from .events import State
 from .framing import frame as frames
 from .framing.effects import Arrived, Asked, Confirmed, Effect, GaveUp, Greeted, Met, Out
-from .framing.frame import Verdict
+from .framing.frame import Poll, Symbol, Verdict, Whole
+from .framing.overhear import Overheard, Overhearing
 from .framing.peer import Conversation
 from .framing.split import Splitter
 from .hub import Arrival, Hub
 from .link import Address, Packet, Refused
 from .message import Message, MessageId, check_of, destination_of
 from .outbox import Leg, Weight
+
+HOLD = 3600.0
+"""Seconds after which a leg is looked at again whose next message alone is over its budget."""
 
 MAX_ASKING = 64
 """Messages without a destination that are looked at once."""
@@ -60,6 +65,12 @@ class DatagramCarrier(Carrier):
         self._asked: dict[Address, _Question] = {}
         self._questions: dict[int, Address] = {}
         self._early: dict[int, Refused] = {}
+        self._overhearing = Overhearing()
+        self._passing_at = math.inf
+
+    @property
+    def flying(self) -> Collection[MessageId]:
+        return {sending.leg.id for sending in self._sending.values()}
 
     @property
     def busy(self) -> bool:
@@ -87,6 +98,7 @@ class DatagramCarrier(Carrier):
             self.hub.assembler,
             replies=limits.replies,
             own=limits.own,
+            carries=self.hub.transit is not None,
         )
         self._sending.clear()
         if limits.replies and limits.airtime(limits.size, None) is None:
@@ -103,6 +115,8 @@ class DatagramCarrier(Carrier):
                 self.hub.stranger(self.name, error)
                 continue
             now = self.hub.runtime.now()
+            if isinstance(frame, Whole | Symbol):
+                self._overhearing.heard(frame, now)
             for effect in self.talk.hear(frame, packet.peer, now):
                 await self._on(effect, packet)
             self._wake.set()
@@ -175,30 +189,41 @@ class DatagramCarrier(Carrier):
             keeps=self._link.limits.keeps,
             confirmed=not complete.hops or not self._link.limits.replies,
         )
-        if not await self._accept(complete.message, arrival):
+        verdict = await self._accept(complete.message, arrival)
+        if verdict is None:
             return
         if packet is not None:
             packet.ack()
-        self._confirm(complete.message, complete.via.peer)
+        self._confirm(complete.message, verdict, complete.via.peer)
 
-    def _confirm(self, message: bytes, peer: Address | None) -> None:
+    def _confirm(self, message: bytes, verdict: Verdict, peer: Address | None) -> None:
         to_all = destination_of(message)[1] is None
         now = self.hub.runtime.now()
         tag = check_of(message)
-        self.talk.committed(tag, Verdict.DELIVERED, now, to_all=to_all, peer=peer)
+        self.talk.committed(tag, verdict, now, to_all=to_all, peer=peer)
         self._wake.set()
 
     async def _asked_for(self, asked: Asked) -> None:
         """Somebody polls for what this process knows nothing of; the spool may."""
-        poll, inbox = asked.poll, self.hub.desk.spool.inbox
-        known = await self.hub.desk.do(lambda: inbox.knows_tag(poll.speaker, poll.tag))
+        poll = asked.poll
+        verdict = await self.hub.desk.do(lambda: self._known(poll))
         now = self.hub.runtime.now()
-        if known:
+        if verdict is not None:
             to_all = poll.destination == 0
-            self.talk.committed(poll.tag, Verdict.DELIVERED, now, to_all=to_all, peer=asked.peer)
+            self.talk.committed(poll.tag, verdict, now, to_all=to_all, peer=asked.peer)
         else:
             self.talk.lacking(poll, asked.peer, now)
         self._wake.set()
+
+    def _known(self, poll: Poll) -> Verdict | None:
+        """Return what was done with a message that is polled for; part of a transaction."""
+        inbox = self.hub.desk.spool.inbox
+        id = inbox.with_tag(poll.tag, poll.speaker)
+        if id is None:
+            return None
+        if inbox.passed(id, poll.tag) is not None:
+            return Verdict.CUSTODY
+        return Verdict.DELIVERED if poll.destination in (0, self.hub.origin) else None
 
     async def _met(self, origin: int, peer: Address) -> None:
         """An origin spoke: remember where, and free what waited to know who is there."""
@@ -268,12 +293,13 @@ class DatagramCarrier(Carrier):
                 await self._wait(self._soonest(wait))
 
     def _soonest(self, wait: float | None) -> float | None:
-        """Return when to look again: at the protocol's time, or to ask again who is there."""
-        if not self._asked:
+        """Return when to look again: at the protocol's time, or for what waits for its own."""
+        times = [each.again for each in self._asked.values()]
+        again = min([*times, self._passing_at]) - self.hub.runtime.now()
+        if math.isinf(again):
             return wait
-        again = min(each.again for each in self._asked.values()) - self.hub.runtime.now()
         if again <= 0:
-            self._look = True
+            self._look, self._passing_at = True, math.inf
         return max(0.0, again) if wait is None else min(wait, max(0.0, again))
 
     async def _fill(self) -> None:
@@ -305,6 +331,8 @@ class DatagramCarrier(Carrier):
         # Who waits for a destination waits beside the others: however many, they hold nothing up.
         legs = spool.outbox.waiting(self.key, limit=MAX_ASKING, wants_destination=True)
         legs += spool.outbox.waiting(self.key, limit=limit, wants_destination=False)
+        if self.hub.transit is not None and (after := spool.outbox.next_after(self.key)):
+            self._passing_at = self.hub.runtime.now() + after - self.hub.runtime.unix()
         return legs, self._places(leg.message for leg in legs)
 
     def _places(self, heads: Iterable[bytes]) -> dict[int, Address | None]:
@@ -345,9 +373,11 @@ class DatagramCarrier(Carrier):
         destination = destination_of(leg.message)[1]
         to = None if destination is None else places[destination]
         try:
-            splitter = Splitter.of(leg.message, limits.mtu(to))
+            splitter = Splitter.of(leg.message, limits.mtu(to), leg.hops)
         except TooLong as error:
             await self.hub.progress(leg.id, self.key, State.REFUSED, reason=str(error), done=True)
+            return
+        if leg.origin is not None and not await self._goes_on(leg, to):
             return
         tag = check_of(leg.message)
         resumed = leg.sent and limits.replies and leg.next_index > 0
@@ -360,6 +390,33 @@ class DatagramCarrier(Carrier):
         self.talk.begin(splitter, now, destination=destination, to=to, extra=extra)
         self.hub.hooks.framed(Message.from_bytes(leg.message), splitter.frames(range(k + extra)))
         await self._spawn(self.hub.progress, leg.id, self.key, State.ON_AIR)
+
+    async def _goes_on(self, leg: Leg, to: Address | None) -> bool:
+        """Tell whether a message of others is to be sent here now: not if somebody else does it."""
+        now, at = self.hub.runtime.now(), self.hub.runtime.unix()
+        airtime = burst_airtime(len(leg.message), self._link.limits, to, 0)
+        heard = self._overhearing.of(check_of(leg.message), now, airtime)
+        if heard is Overheard.NOTHING:
+            return await self.hub.desk.do(lambda: self._crosses(at, airtime))
+        outbox = self.hub.desk.spool.outbox
+        if heard is Overheard.ALL:
+            ended = await self.hub.desk.do(lambda: outbox.overheard(leg.id, self.key, at))
+            self.hub.publish(ended)
+        else:
+            await self.hub.desk.do(lambda: outbox.put_off(leg.id, self.key, at + airtime))
+        self._look = True
+        return False
+
+    def _crosses(self, at: float, airtime: float) -> bool:
+        """Count a message of others if it may go now, else hold all; part of a transaction."""
+        transit, outbox = self.hub.transit, self.hub.desk.spool.outbox
+        opens_at = at if transit is None else transit.opens_at(self.key, at, airtime)
+        if opens_at > at:
+            outbox.hold(self.key, min(opens_at, at + HOLD))
+        elif transit is not None:
+            transit.cross(self.key, at, airtime)
+        self._look |= opens_at > at
+        return opens_at <= at
 
     def _parity(self, k: int, destination: int | None, most: int | None) -> int:
         """Return how many frames of parity go up front with a message cut in ``k``."""

@@ -6,7 +6,7 @@ not know, it keeps. ``docs/wire.md`` (Envelope) is the specification.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -67,6 +67,21 @@ class Envelope:
         if not all(_plain(value, MAX_DEPTH) for value in fields.values()):
             raise FrameError("an envelope with values that are no plain data, or nested too deep")
         return cls(message, _hops(hops), _route(route), fields or _NOTHING)
+
+
+def pack_beside(hops: int, route: Sequence[int], extra: Mapping[str, object]) -> bytes:
+    """Return what an envelope has beside its message, for the spool."""
+    import msgpack
+
+    return msgpack.packb([hops, [*route], {**extra}])
+
+
+def unpack_beside(data: bytes) -> tuple[int, tuple[int, ...], Mapping[str, object]]:
+    """Return hops, route and further keys of what ``pack_beside`` packed."""
+    import msgpack
+
+    hops, route, extra = msgpack.unpackb(data, max_ext_len=0)
+    return hops, tuple(route), extra
 
 
 def is_envelope(data: bytes) -> bool:

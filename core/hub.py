@@ -13,17 +13,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from .arrival import Arrival as Arrival
+from .crowd import Crowd
 from .desk import Desk
 from .errors import FrameError, LinkClosed
 from .events import NodeEvent, Progress, State, Trouble
 from .framing.assemble import Assembler
+from .framing.frame import Verdict
 from .inbox import Delivered
-from .link import Address
 from .mailbox import Mailbox
 from .message import Event, Kind, Message, MessageId, Receipt
 from .outbox import LegSpec
 from .receipts import receipt_for
 from .runtime import Runtime
+from .transit import PassedOn, Transit
 
 if TYPE_CHECKING:
     from .audio import Clip
@@ -83,29 +86,6 @@ class Subscription:
         self._leave(self)
 
 
-@dataclass(frozen=True, slots=True)
-class Arrival:
-    """How a message came.
-
-    Args:
-        link: the link's name.
-        key: its canonical key.
-        peer: who it came from, as the link spells it.
-        hops: bridges it has passed.
-        replayed: from history.
-        keeps: the link keeps what it carries.
-        confirmed: the link's own confirm reaches the author, so that no receipt is needed.
-    """
-
-    link: str
-    key: str
-    peer: Address | None
-    hops: int = 0
-    replayed: bool = False
-    keeps: bool = False
-    confirmed: bool = False
-
-
 @dataclass
 class Hub:
     """The middle of a node."""
@@ -118,8 +98,11 @@ class Hub:
     sinks: Sequence[str]
     random: random.Random
     on_inbox: Callable[[Message, Delivered, Arrival], None]
+    on_passed: Callable[[Sequence[str]], None]
+    transit: Transit | None = None
     assembler: Assembler = field(default_factory=Assembler)
     subscribers: list[Subscription] = field(default_factory=lambda: [])
+    crowd: Crowd = field(default_factory=Crowd)
     strangers: int = 0
     _troubles: dict[tuple[str, str], float] = field(default_factory=lambda: {})
 
@@ -183,39 +166,68 @@ class Hub:
         )
         self.runtime.mark("progress-written")
         self.publish(event)
+        if done:
+            self.crowd.let_one()
 
     # Incoming messages
 
-    async def accept(self, data: bytes, arrival: Arrival) -> bool:
-        """Commit a message that came in.
+    async def accept(self, data: bytes, arrival: Arrival) -> Verdict | None:
+        """Commit a message that came in; pass it on if this node is a bridge.
 
         Returns:
-            Whether it is for us and safe, now or before, so that it may be confirmed.
+            What may be confirmed, because it is safe, now or before: that it is delivered, or, if
+            it goes on to other links, that we have taken custody. None: it is nothing to us.
 
         Raises:
             SpoolError: it could not be committed; do not confirm it.
+            Crowded: there is no room to pass it on, and it can wait where it is.
         """
         message = Message.from_bytes(data)
-        if message.id.origin == self.origin or message.destination not in (None, self.origin):
-            return False
+        if message.id.origin == self.origin:
+            return None
+        if message.destination not in (None, self.origin):
+            return await self._carry(data, message, arrival)
         if message.kind is Kind.RECEIPT:
             await self._receipt(message, arrival)
-            return True
-        delivered = await self._deliver(data, message, arrival)
+            return Verdict.DELIVERED
+        return await self._keep(data, message, arrival)
+
+    async def _keep(self, data: bytes, message: Message, arrival: Arrival) -> Verdict | None:
+        """Commit a message for us, or for everyone: then it may go on, too."""
+        delivered, passed = await self._deliver(data, message, arrival)
         self.runtime.mark("inbox-committed")
         if delivered.twin < 0:
             self.trouble(arrival.link, f"too many different messages {message.id}: one was refused")
-            return False
+            return None
         if delivered.fresh:
             self.hooks.received(message, arrival.link)
             self.on_inbox(message, delivered, arrival)
-        return True
+        self._went_on(passed)
+        return Verdict.CUSTODY if passed.links else Verdict.DELIVERED
 
-    async def _deliver(self, data: bytes, message: Message, arrival: Arrival) -> Delivered:
+    async def _carry(self, data: bytes, message: Message, arrival: Arrival) -> Verdict | None:
+        """Pass on a message for somebody else, if this node is a bridge."""
+        if self.transit is None:
+            return None
+        transit, at = self.transit, self.runtime.unix()
+        passed = await self.desk.do(lambda: transit.carry(data, message, arrival, at))
+        self.runtime.mark("transit-committed")
+        self._went_on(passed)
+        return Verdict.CUSTODY if passed.links else None
+
+    def _went_on(self, passed: PassedOn) -> None:
+        for event in passed.events:
+            self.publish(event)
+        if passed.fresh:
+            self.on_passed(passed.links)
+
+    async def _deliver(
+        self, data: bytes, message: Message, arrival: Arrival
+    ) -> tuple[Delivered, PassedOn]:
         spool, at = self.desk.spool, self.runtime.unix()
         answer = not arrival.confirmed and not arrival.keeps
 
-        def op() -> Delivered:
+        def op() -> tuple[Delivered, PassedOn]:
             delivered = spool.inbox.deliver(
                 data,
                 link=arrival.link,
@@ -225,13 +237,24 @@ class Hub:
                 replayed=arrival.replayed or (not arrival.keeps and message.expires_at(at) <= at),
                 keeps=arrival.keeps,
             )
-            if delivered.fresh and answer:
+            passed = self._pass_on(data, message, arrival, at, fresh=delivered.fresh)
+            if delivered.fresh and answer and not passed.links:
                 self.put_receipt(message, Event.DELIVERED, arrival.link, arrival.key, at)
             address = arrival.peer if not arrival.hops else None
             spool.peers.learn(message.id.origin, arrival.key, address, message.sender, at)
-            return delivered
+            return delivered, passed
 
         return await self.desk.do(op)
+
+    def _pass_on(
+        self, data: bytes, message: Message, arrival: Arrival, at: float, *, fresh: bool
+    ) -> PassedOn:
+        """Let a message for everyone go on, where this is a bridge; part of a transaction."""
+        if self.transit is None or message.destination is not None:
+            return PassedOn()
+        if fresh:
+            return self.transit.pass_on(data, message, arrival, at)
+        return self.transit.again(data, message, arrival, at)
 
     def put_receipt(self, message: Message, event: Event, link: str, key: str, at: float) -> None:
         """Put a receipt into the outbox; part of a transaction."""

@@ -6,6 +6,7 @@ it. When there is no room, the new message is refused instead, and stays with wh
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -14,6 +15,7 @@ from .database import Database, Row, id_from, number_of
 from .errors import SpoolError
 from .link import Address
 from .message import Kind, Message, MessageId, check_of
+from .seen import Passed as Passed
 from .seen import Seen, Sighting
 from .total import Total
 
@@ -205,9 +207,42 @@ class Inbox:
         """Tell whether the message with this id and check came before."""
         return tag in self._twins(id)
 
-    def knows_tag(self, origin: int, tag: int) -> bool:
-        """Tell whether a message of this origin with this check came lately by a live link."""
-        return self._seen.knows_tag(origin, tag)
+    def with_tag(self, tag: int, speaker: int) -> MessageId | None:
+        """Return the id of a message that came lately by a live link; see ``Seen.with_tag``."""
+        return self._seen.with_tag(tag, speaker)
+
+    # What is not for this node, and passed on
+
+    def sight(self, message: Message, tag: int, at: float, *, keeps: bool = False) -> bool:
+        """Remember a message that is for somebody else; return whether it was not known.
+
+        Args:
+            message: what came.
+            tag: its check.
+            at: Unix seconds.
+            keeps: it came by a link that keeps what it carries, and will bring it again.
+        """
+        with self._db.transaction():
+            known = self._seen.twins(message.id)
+            if tag in known or len(known) > MAX_TWIN:
+                return False
+            until = math.inf if keeps else max(message.expires_at(at), at) + _DAY
+            twin = 1 + max(known.values(), default=-1)
+            self._seen.add(Sighting(message.id, tag, twin, until), foreign=False)
+        return True
+
+    def mark_passed(
+        self, message: Message, tag: int, at: float, passed: Passed, *, keeps: bool
+    ) -> None:
+        """Remember that a message was passed on, and how it came."""
+        with self._db.transaction():
+            if keeps:
+                self.sight(message, tag, at, keeps=True)
+            self._seen.mark(message.id, tag, passed)
+
+    def passed(self, id: MessageId, tag: int | None = None) -> Passed | None:
+        """Return how a message came that was passed on; see ``Seen.passed``."""
+        return self._seen.passed(id, tag)
 
     def turns(self, sinks: Sequence[str], *, limit: int = -1) -> list[Turn]:
         """Return what is pending for these sinks, oldest first."""

@@ -54,20 +54,6 @@ class Origin:
     route: tuple[int, ...] = ()
     extra: Mapping[str, object] = field(default_factory=dict[str, object])
 
-    def to_bytes(self) -> bytes:
-        """Return it for the spool, the link left out."""
-        import msgpack
-
-        return msgpack.packb({"h": self.hops, "r": self.route, "x": dict(self.extra)})
-
-    @classmethod
-    def from_bytes(cls, link: str, data: bytes) -> Origin:
-        """Return what ``to_bytes`` made bytes of."""
-        import msgpack
-
-        fields = msgpack.unpackb(data, max_ext_len=0)
-        return cls(link, fields["h"], tuple(fields["r"]), fields["x"])
-
 
 @dataclass(frozen=True, slots=True)
 class Leg:

@@ -16,18 +16,27 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from hashlib import blake2b
 from pathlib import Path
 from types import TracebackType
 from typing import cast
 
+from .bridge import Gate, Router
 from .carrier import Carrier
 from .clocks import Moment
 from .custody import MessageCarrier
 from .datagrams import DatagramCarrier
 from .desk import Desk
-from .draft import Draft, messages_of
-from .errors import LinkClosed, LinkLost, SettingsError, SpoolError, TransportUnavailable
+from .draft import Draft, burst_airtime, messages_of
+from .errors import (
+    LinkClosed,
+    LinkLost,
+    SettingsError,
+    SpoolError,
+    TooLong,
+    TransportUnavailable,
+)
 from .events import LinkState, Progress, State
 from .hub import Arrival, Hooks, Hub, NoHooks, Subscription
 from .inbox import Delivered, Entry
@@ -41,6 +50,7 @@ from .rack import Codecs, Rack
 from .radio import RadioCarrier
 from .runtime import Runtime
 from .spool import Spool
+from .transit import Transit
 from .turns import Turns
 
 FIRST_PAUSE = 1.0
@@ -49,6 +59,9 @@ LONGEST_PAUSE = 60.0
 longer than the longest."""
 
 PURGE_EVERY = 3600.0
+
+DELAY = 8.0
+"""Bursts of a message that it waits at most before a bridge passes it on to a link with airtime."""
 
 HOUSEKEEPING = 60.0
 """Seconds after which lifetimes are looked at, whatever is due."""
@@ -74,6 +87,7 @@ class Node:
             ``take_sink``.
         ledger: opens what the home's radios have sent, once a link has a radio; without it, this
             node counts from its own start.
+        bridge: what crosses between the links; with any, what is for others is passed on.
     """
 
     def __init__(
@@ -92,6 +106,7 @@ class Node:
         elsewhere: Collection[str] = (),
         sinks_elsewhere: Collection[str] = (),
         ledger: Callable[[], Ledger] | None = None,
+        bridge: Sequence[Gate] = (),
     ) -> None:
         self._links = dict(links)
         self._elsewhere = frozenset(elsewhere)
@@ -115,8 +130,46 @@ class Node:
             sinks=[sink.key for sink in sinks],
             random=random.Random(seed),
             on_inbox=self._on_inbox,
+            on_passed=self._on_passed,
+            transit=self._transit(bridge),
         )
         self._turns = Turns(self._hub, self._rack, sinks, set(sinks_elsewhere))
+
+    def _transit(self, gates: Sequence[Gate]) -> Transit | None:
+        if not gates:
+            return None
+        names = {transport.key: name for name, transport in self._links.items()}
+        router = Router(self._spool.origin, gates, names)
+        return Transit(router, self._spool, self._delay, self._dear, self._flying)
+
+    def _delay(self, key: str, size: int) -> float:
+        """Return how long a message of others waits before it goes out on a link."""
+        limits = self._limits_of(key)
+        if limits is None or limits.airtime(limits.size, None) is None:
+            return 0.0
+        with suppress(TooLong):
+            return self._hub.random.uniform(0, DELAY) * burst_airtime(size, limits, None, 0)
+        return 0.0
+
+    def _dear(self, key: str) -> bool:
+        limits = self._limits_of(key)
+        return limits is not None and limits.airtime(limits.size, None) is not None
+
+    def _limits_of(self, key: str) -> Limits | None:
+        carrier = self._carrier_by(key)
+        return self._limits.get(carrier.name) if carrier else None
+
+    def _flying(self, key: str) -> Collection[MessageId]:
+        carrier = self._carrier_by(key)
+        return carrier.flying if carrier else ()
+
+    def _carrier_by(self, key: str) -> Carrier | None:
+        return next((one for one in self._carriers.values() if one.key == key), None)
+
+    def _on_passed(self, keys: Sequence[str]) -> None:
+        for carrier in self._carriers.values():
+            if carrier.key in keys:
+                carrier.wake()
 
     @property
     def origin(self) -> int:

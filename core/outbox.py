@@ -6,11 +6,12 @@ changes the state of an outgoing message is in this file.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 
 from .changed import Changed, Mark
 from .database import Database, Row, id_from, number_of
+from .envelope import pack_beside, unpack_beside
 from .errors import FrameError, SpoolError, Withdrawn
 from .events import Progress, State
 from .journal import Journal
@@ -34,8 +35,9 @@ _WEIGHTS = """
 SELECT leg.id, length(message), substr(message, 1, 64), address, rank, queued,
     min(coalesce(due, expires_at), expires_at), after, sent AND next_index > 0, agreed,
     wants_destination, parity
-FROM leg JOIN outbox USING (id) WHERE link = ?1 AND done = 0 AND (?2 OR source IS NULL)
+FROM leg JOIN outbox USING (id) WHERE link = ?1 AND done = 0 AND (?2 OR passing = 0)
 """
+_PASSING = "FROM leg WHERE link = ? AND done = 0 AND passing = 1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +112,11 @@ class Outbox:
                 "INSERT INTO outbox VALUES (?, ?, ?, ?, ?, ?, NULL, ?, ?, ?)"
                 " ON CONFLICT (id) DO NOTHING",
                 *(number, int(kind), int(wants_destination), priority, now, expires_at, message),
-                *((origin.link, origin.to_bytes()) if origin else (None, None)),
+                *(
+                    (origin.link, pack_beside(origin.hops, origin.route, origin.extra))
+                    if origin
+                    else (None, None)
+                ),
             ):
                 self._total.add(len(message))
             else:
@@ -119,12 +125,12 @@ class Outbox:
             for leg in legs:
                 self._db.run(
                     "INSERT INTO leg"
-                    " (id, link, name, address, parity, state, rank, queued, after, due)"
-                    " VALUES (?, ?, ?, ?, ?, 'queued', ?, ?, ?, ?)"
+                    " (id, link, name, address, parity, state, rank, queued, after, due, passing)"
+                    " VALUES (?, ?, ?, ?, ?, 'queued', ?, ?, ?, ?, ?)"
                     " ON CONFLICT (id, link) DO NOTHING",
                     *(number, leg.link, leg.name, leg.to, leg.parity),
-                    *(priority if leg.priority is None else leg.priority, now),
-                    *(leg.after, leg.expires_at),
+                    *(priority if leg.priority is None else leg.priority, max(now, leg.after)),
+                    *(leg.after, leg.expires_at, origin is not None),
                 )
 
     def waiting(
@@ -148,7 +154,7 @@ class Outbox:
         return self._legs(
             "WHERE link = ?1 AND done = 0 AND (?2 IS NULL OR wants_destination = ?2)"
             " AND NOT (?3 AND state IN ('sent', 'heard')) AND after <= ?4"
-            " AND (?5 OR source IS NULL) ORDER BY rank DESC, queued, leg.id LIMIT ?6",
+            " AND (?5 OR passing = 0) ORDER BY rank DESC, queued, leg.id LIMIT ?6",
             *(link, wants_destination, unsent, self._unix(), passing, limit),
         )
 
@@ -181,6 +187,73 @@ class Outbox:
 
     def _weigh(self, which: str, *args: object) -> list[Row]:
         return self._db.rows(f"{_WEIGHTS} {which}", *args)
+
+    # What is passed on for others
+
+    def passing(self, link: str) -> int:
+        """Return how many messages of others wait for a link (its key)."""
+        rows = self._db.rows(f"SELECT count(*) {_PASSING}", link)
+        return int(rows[0][0])
+
+    def weakest(
+        self, link: str, besides: Collection[MessageId], *, largest: bool = False
+    ) -> MessageId | None:
+        """Return which message of others on a link (its key) gives way first, None if none can.
+
+        Of those with the lowest priority that have not gone out it is the oldest, or the largest.
+
+        Args:
+            link: its key.
+            besides: what is just going out.
+            largest: the largest instead of the oldest.
+        """
+        length = "(SELECT length(message) FROM outbox WHERE outbox.id = leg.id)"
+        order = f"{length} DESC, queued" if largest else "queued"
+        rows = self._db.rows(
+            f"SELECT id {_PASSING} AND sent = 0 AND state = 'queued'"
+            f" ORDER BY rank, {order}, id LIMIT ?",
+            *(link, len(besides) + 1),
+        )
+        return next((id for (number,) in rows if (id := id_from(number)) not in besides), None)
+
+    def clashes(self, message: bytes) -> bool:
+        """Tell whether other bytes with a message's id are here."""
+        found = self._db.rows("SELECT message FROM outbox WHERE id = ?", _number_in(message))
+        return bool(found) and found[0][0] != message
+
+    def overheard(self, id: MessageId, link: str, at: float) -> Progress | None:
+        """End the leg of a message of others that somebody else has put on that link (its key).
+
+        Returns:
+            The event; None if there is no such leg that waits.
+        """
+        with self._db.transaction():
+            rows = self._db.rows(
+                "SELECT 1 FROM leg WHERE id = ? AND link = ?"
+                " AND done = 0 AND sent = 0 AND passing = 1",
+                *(number_of(id), link),
+            )
+            if not rows:
+                return None
+            reason = "it was heard there, so it is not sent there again"
+            return self.progress(id, link, State.HEARD, at=at, reason=reason, done=True)
+
+    def put_off(self, id: MessageId, link: str, after: float) -> None:
+        """Send a message on a link (its key) not before then, Unix seconds."""
+        with self._db.transaction():
+            self._db.run(
+                "UPDATE leg SET after = ? WHERE id = ? AND link = ?", after, number_of(id), link
+            )
+            self._changed.note(number_of(id))
+
+    def hold(self, link: str, after: float) -> None:
+        """Send no message of others on a link (its key) before then, Unix seconds."""
+        with self._db.transaction():
+            for (number,) in self._db.rows(f"SELECT id {_PASSING} AND after < ?", link, after):
+                self._db.run(
+                    "UPDATE leg SET after = ? WHERE id = ? AND link = ?", after, number, link
+                )
+                self._changed.note(number)
 
     def find(self, id: MessageId) -> list[Leg]:
         """Return the legs of a message, none if it is not known here."""
@@ -479,7 +552,7 @@ def _leg(row: Row) -> Leg:
         done=bool(done),
         wants_destination=bool(wants),
         parity=parity,
-        origin=None if source is None else Origin.from_bytes(source, beside),
+        origin=None if source is None else Origin(source, *unpack_beside(beside)),
         agreed=bool(agreed),
     )
 

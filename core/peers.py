@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from .bridge import Sight
 from .database import Database
 from .link import Address
 
@@ -71,6 +72,11 @@ class Peers:
         """Return an origin's address on a link (its key), None if it is not known."""
         rows = self._db.rows("SELECT address FROM peer WHERE origin = ? AND link = ?", origin, link)
         return rows[0][0] if rows else None
+
+    def heard(self, origin: int) -> dict[str, Sight]:
+        """Return when an origin was last heard on each link (its key)."""
+        rows = self._db.rows("SELECT link, at, address FROM peer WHERE origin = ?", origin)
+        return {link: Sight(at, near=address is not None) for link, at, address in rows}
 
     def origin_of(self, link: str, address: Address) -> int | None:
         """Return the origin last heard from an address of a link (its key), None if none was."""

@@ -8,11 +8,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .database import Database, number_of
+from .database import Database, id_from, number_of
 from .message import MessageId
 
 _FOREIGN, _ALL = -1, -2  # pools beside the origins
 _FORGET_OLDEST = "DELETE FROM seen WHERE row = (SELECT min(row) FROM seen"
+
+
+@dataclass(frozen=True, slots=True)
+class Passed:
+    """A message that was passed on: the key of the link it came by; whether it is for everyone."""
+
+    source: str
+    to_all: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,14 +52,37 @@ class Seen:
         rows = self._db.rows("SELECT tag, twin FROM seen WHERE id = ?", number_of(id))
         return {tag: twin for tag, twin in rows}
 
-    def knows_tag(self, origin: int, tag: int) -> bool:
-        """Tell whether a message of this origin came with this check."""
-        first = number_of(MessageId(origin, 0))
+    def with_tag(self, tag: int, speaker: int) -> MessageId | None:
+        """Return the id of a message with this check that came.
+
+        Args:
+            tag: the check.
+            speaker: who speaks of it; of several messages its own is the one that is meant, else it
+                is a bridge that passed on somebody else's.
+        """
+        found = [id_from(row[0]) for row in self._db.rows("SELECT id FROM seen WHERE tag = ?", tag)]
+        return next((id for id in found if id.origin == speaker), found[0] if found else None)
+
+    def passed(self, id: MessageId, tag: int | None = None) -> Passed | None:
+        """Return how a message came that was passed on; None if it was not, or is not known.
+
+        Args:
+            id: the message.
+            tag: its check; None: any message with this id, the latest.
+        """
         found = self._db.rows(
-            "SELECT 1 FROM seen WHERE id BETWEEN ? AND ? AND tag = ? LIMIT 1",
-            *(first, first | 0xFFFFFFFF, tag),
+            "SELECT source, to_all FROM seen WHERE id = ?1 AND (?2 IS NULL OR tag = ?2)"
+            " AND source IS NOT NULL ORDER BY row DESC LIMIT 1",
+            *(number_of(id), tag),
         )
-        return bool(found)
+        return Passed(found[0][0], bool(found[0][1])) if found else None
+
+    def mark(self, id: MessageId, tag: int, passed: Passed) -> None:
+        """Remember of a message that is known that it was passed on."""
+        self._db.run(
+            "UPDATE seen SET source = ?, to_all = ? WHERE id = ? AND tag = ?",
+            *(passed.source, passed.to_all, number_of(id), tag),
+        )
 
     def add(self, seen: Sighting, *, foreign: bool) -> None:
         """Remember a message that is not known; the oldest are forgotten beyond the bounds."""

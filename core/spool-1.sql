@@ -4,15 +4,18 @@ ALTER TABLE outbox ADD COLUMN beside BLOB;
 ALTER TABLE leg ADD COLUMN rank INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE leg ADD COLUMN queued REAL NOT NULL DEFAULT 0;
 ALTER TABLE leg ADD COLUMN after REAL NOT NULL DEFAULT 0;
+ALTER TABLE leg ADD COLUMN passing INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE leg ADD COLUMN due REAL;
 ALTER TABLE leg ADD COLUMN agreed INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE event ADD COLUMN ask INTEGER NOT NULL DEFAULT 0;
 UPDATE leg SET
     rank = (SELECT priority FROM outbox WHERE outbox.id = leg.id),
     queued = (SELECT queued_at FROM outbox WHERE outbox.id = leg.id);
-CREATE INDEX leg_open ON leg (link, rank DESC, queued, id) WHERE done = 0;
+CREATE INDEX leg_open ON leg (link, rank DESC, queued, id, after) WHERE done = 0;
+CREATE INDEX leg_passing ON leg (link, rank, queued, id, after) WHERE done = 0 AND passing = 1;
 ALTER TABLE seen ADD COLUMN source TEXT;
 ALTER TABLE seen ADD COLUMN to_all INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX seen_tag ON seen (tag);
 
 -- What bridges decided, and what they let through.
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from pkgutil import get_data
 from types import TracebackType
 
+from .crossings import Crossings
 from .database import Database, Durability, Schema
 from .errors import SpoolError
 from .inbox import Inbox, InboxBounds
@@ -22,6 +23,7 @@ from .peers import Peers
 VERSION = 2
 MAX_SEQUENCE = (1 << 32) - 1
 MAX_PEERS = 10_000
+_REMEMBERED = 7 * 86_400.0  # decisions of a bridge
 _FOCL = 0x666F636C  # "focl", the file's application id
 
 
@@ -47,7 +49,7 @@ class Spool:
 
     Attributes:
         origin: the node's, 1 to 2**32 - 1.
-        outbox, inbox, peers: its parts.
+        outbox, inbox, peers, crossings: its parts.
         database: the file that they share.
     """
 
@@ -68,6 +70,7 @@ class Spool:
         self.outbox = Outbox(database, unix, outbox)
         self.inbox = Inbox(database, inbox)
         self.peers = Peers(database, peers)
+        self.crossings = Crossings(database)
 
     @classmethod
     def open(
@@ -156,6 +159,7 @@ class Spool:
         with self.database.transaction():
             self.outbox.purge(now)
             self.inbox.purge(now)
+            self.crossings.purge(now, _REMEMBERED)
 
     def _identify(self, machine: str, given: int | None) -> int:
         """Return our origin; draw it if the spool is new or was copied from another machine."""

@@ -62,13 +62,15 @@ CREATE TABLE leg (
     reason TEXT,
     until REAL,
     rank INTEGER NOT NULL DEFAULT 0,     -- its priority on this link
-    queued REAL NOT NULL DEFAULT 0,      -- with the id, its place among those of its rank
+    queued REAL NOT NULL DEFAULT 0,      -- its place among those of its rank: when it might go
     after REAL NOT NULL DEFAULT 0,       -- not before then
+    passing INTEGER NOT NULL DEFAULT 0,  -- it is not ours but passed on
     due REAL,                            -- its lifetime's end on this link, where that is earlier
     agreed INTEGER NOT NULL DEFAULT 0,   -- the user sends it though others use the channel much
     PRIMARY KEY (id, link)
 ) WITHOUT ROWID;
-CREATE INDEX leg_open ON leg (link, rank DESC, queued, id) WHERE done = 0;
+CREATE INDEX leg_open ON leg (link, rank DESC, queued, id, after) WHERE done = 0;
+CREATE INDEX leg_passing ON leg (link, rank, queued, id, after) WHERE done = 0 AND passing = 1;
 
 CREATE TABLE event (
     row INTEGER PRIMARY KEY AUTOINCREMENT,  -- never used again: readers remember how far they are
@@ -137,6 +139,7 @@ CREATE TABLE seen (
     UNIQUE (id, tag)
 );
 CREATE INDEX seen_pool ON seen (pool);
+CREATE INDEX seen_tag ON seen (tag);
 
 CREATE TABLE tally (pool INTEGER PRIMARY KEY, messages INTEGER NOT NULL);  -- -2 is all pools
 INSERT INTO tally VALUES (-2, 0);

@@ -42,6 +42,7 @@ CORE_THAT_ACTS = {
     "focal.core.database",
     "focal.core.datagrams",
     "focal.core.desk",
+    "focal.core.crowd",
     "focal.core.mailbox",
     "focal.core.node",
     "focal.core.planner",

@@ -126,11 +126,13 @@ class Hearing:
         agenda: the conversation's.
         assembler: the node's.
         replies: False where nothing can come back.
+        carries: what is for others is wanted too, to be passed on: a bridge listens to it as to
+            what is for everyone, so that the one it is for speaks first.
     """
 
     def __init__(
         self, link: str, origin: int, pace: Pace, agenda: Agenda, assembler: Assembler, *,
-        replies: bool,
+        replies: bool, carries: bool = False,
     ) -> None:  # fmt: skip
         self._link = link
         self._origin = origin
@@ -138,6 +140,7 @@ class Hearing:
         self._agenda = agenda
         self._assembler = assembler
         self._replies = replies
+        self._carries = carries
         self._listening: dict[int, _Listening] = {}
         self._peers: Peers[Address | None, _Peer] = Peers(lambda: _Peer(Loss(pace.assumed_loss)))
 
@@ -222,12 +225,15 @@ class Hearing:
 
     def _wait_for_more(self, tag: int, state: _Listening, held: Held, now: float) -> None:
         """Set the time after which we ask for what is missing of a burst."""
-        if held.known and held.destination not in (None, self._origin):
+        if held.known and not self._wants(held.destination):
             self._agenda.cancel(What.ASK, tag)
             return
         wait = self._pace.burst_end(state.burst.due, state.size)
         state.asks = 0
         self._agenda.set(What.ASK, tag, now + wait + self._spread_ask(state))
+
+    def _wants(self, destination: int | None) -> bool:
+        return self._carries or destination in (None, EVERYONE, self._origin)
 
     def _spread_ask(self, state: _Listening) -> float:
         return self._pace.spread_ask() if state.to_all else 0.0
@@ -244,7 +250,7 @@ class Hearing:
         if not complete.again or state.verdict is None:
             effects.append(Arrived(complete))
         elif not state.to_all and not expected:  # it polls; to everyone that is said by a poll
-            self._confirm_soon(tag, state, state.peer, now)
+            self._confirm_soon(tag, state, state.peer, now, polled=True)
 
     # Asking
 
@@ -285,13 +291,13 @@ class Hearing:
         self, poll: Poll, peer: Address | None, now: float, effects: list[Effect]
     ) -> None:
         """Somebody asks whether we have its message."""
-        if poll.destination not in (EVERYONE, self._origin):
+        if not self._wants(poll.destination):
             return
         state = self._listening.get(poll.tag)
         if state is not None and state.verdict is not None:
             self._peer(state).lot_was(1 / 2 if state.heard_confirm else 1 / 8)
             state.heard_confirm = False  # its sender did not hear it
-            self._confirm_soon(poll.tag, state, peer, now)
+            self._confirm_soon(poll.tag, state, peer, now, polled=True)
         elif self._assembler.held(poll.tag) is not None:
             self.lacking(poll, peer, now)
         else:
@@ -300,7 +306,7 @@ class Hearing:
     def lacking(self, poll: Poll, peer: Address | None, now: float) -> None:
         """We lack some or all of what somebody polls for: ask for it."""
         state = self._follow(poll.tag, peer, now)
-        state.to_all = poll.destination == EVERYONE
+        state.to_all = poll.destination != self._origin
         self._agenda.set(What.ASK, poll.tag, now + self._spread_ask(state))
 
     # Confirming
@@ -313,6 +319,7 @@ class Hearing:
         state.heard_confirm = True
         if state.to_all:
             self._peer(state).lot_was(2)
+        if state.to_all or state.verdict is Verdict.CUSTODY:
             self._agenda.cancel(What.CONFIRM, confirm.tag)
 
     def committed(
@@ -326,23 +333,39 @@ class Hearing:
         if not (to_all and state.heard_confirm):
             self._confirm_soon(tag, state, peer, now)
 
-    def _confirm_soon(self, tag: int, state: _Listening, peer: Address | None, now: float) -> None:
+    def _confirm_soon(
+        self, tag: int, state: _Listening, peer: Address | None, now: float, *, polled: bool = False
+    ) -> None:
         if not state.to_all:
-            state.confirm_to, at = peer, now
+            state.confirm_to, spread = peer, self._spread_custody(state, polled=polled)
         else:
             state.confirm_to = None if self._pace.shared else peer
-            spread = self._pace.spread_confirm(self._peer(state).crowd)
-            if spread is None:
-                return  # somebody else will; if not, we are polled
-            at = max(now, state.burst.due_by) + spread if state.burst.due else now + spread
-        self._agenda.set(What.CONFIRM, tag, at)
+            spread = self._spread_confirm(state)
+            if state.burst.due and spread is not None:
+                spread += max(0.0, state.burst.due_by - now)
+        if spread is not None:  # else somebody else will; if not, we are polled
+            self._agenda.set(What.CONFIRM, tag, now + spread)
+
+    def _spread_custody(self, state: _Listening, *, polled: bool) -> float | None:
+        """Return how long to wait before confirming what is for one node: not, if it is us.
+
+        Whoever takes it on for others waits until that one has kept silent.
+        """
+        if state.verdict is not Verdict.CUSTODY or not self._pace.shared:
+            return 0.0
+        return self._pace.spread_polled() if polled and not state.heard_confirm else None
+
+    def _spread_confirm(self, state: _Listening) -> float | None:
+        if state.verdict is Verdict.CUSTODY:
+            return self._pace.spread_custody()
+        return self._pace.spread_confirm(self._peer(state).crowd)
 
     def confirms(self, tag: int) -> None:
         """It is time to confirm."""
         state = self._listening[tag]
-        if state.to_all:
-            self._peer(state).lot_was(1 / 2)
         verdict = state.verdict or Verdict.DELIVERED
+        if state.to_all and verdict is Verdict.DELIVERED:
+            self._peer(state).lot_was(1 / 2)
         confirm = Confirm(tag, self._origin, verdict, min(state.missed, 255))
         self._agenda.say(confirm, state.confirm_to, tag)
 

@@ -32,6 +32,9 @@ JAMMED_AFTER = 3
 ASK = (5.0, 10.0)
 """Control airtimes between which a listener waits before it asks for what was for everyone."""
 
+POLLED = 1.0
+"""Control airtimes in which bridges, of which there may be several, answer a poll for another."""
+
 CONFIRM = 12.0
 """Control airtimes within which the first confirm of what was for everyone comes."""
 
@@ -213,6 +216,14 @@ class Pace:
         """
         lot = self.random.uniform(0, crowd) if self.shared else 0.0
         return lot * self.longest_spread() if lot <= 1 else None
+
+    def spread_custody(self) -> float:
+        """Return a random wait before a bridge confirms; listeners confirm before, if any does."""
+        return self.random.uniform(0.5, 1) * self.longest_spread()
+
+    def spread_polled(self) -> float:
+        """Return a random wait before a bridge confirms what the one it is for does not."""
+        return self.random.uniform(0, POLLED) * self.control()
 
     def longest_spread(self) -> float:
         """Return how long the first confirm of what was said to everyone may wait."""

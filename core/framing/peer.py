@@ -34,11 +34,12 @@ class Conversation:
         assembler: the node's.
         replies: False where nothing can come back.
         own: the number of our address on the link, if it has such numbers.
+        carries: this node is a bridge, which takes on what is for others.
     """
 
     def __init__(
         self, link: str, origin: int, pace: Pace, assembler: Assembler, *, replies: bool = True,
-        own: int | None = None,
+        own: int | None = None, carries: bool = False,
     ) -> None:  # fmt: skip
         self.link = link
         self.origin = origin
@@ -48,7 +49,9 @@ class Conversation:
         self.own = own
         self._agenda = Agenda()
         self._sending = Sending(origin, pace, self._agenda, replies=replies)
-        self._hearing = Hearing(link, origin, pace, self._agenda, assembler, replies=replies)
+        self._hearing = Hearing(
+            link, origin, pace, self._agenda, assembler, replies=replies, carries=carries
+        )
 
     @property
     def flights(self) -> int:

@@ -230,8 +230,8 @@ class Sending:
         flight = self._flights.get(need.tag)
         if flight is None or flight.pending or self._going_out(flight, now):
             return  # it was said before all of this burst was out; who still lacks it asks again
-        if flight.destination not in (None, need.speaker):
-            return  # somebody who could not tell whom it is for
+        if flight.destination not in (None, need.speaker) and not flight.silences:
+            return  # somebody who could not tell whom it is for; after a silence, perhaps a bridge
         whole = need.count == 0 or need.k != flight.k
         wanted = flight.k if whole else min(need.count, flight.k)
         if not self._gets_on(flight, wanted):

@@ -74,8 +74,8 @@ def test_the_same_message_is_known_by_whatever_link(spool: Spool) -> None:
     assert len(spool.inbox.turns([WAV, SPEAKER])) == 1
     tag = check_of(message(1).to_bytes())
     assert spool.inbox.knows(message(1).id, tag) and not spool.inbox.knows(message(1).id, tag ^ 1)
-    assert spool.inbox.knows_tag(7, tag)
-    assert not spool.inbox.knows_tag(8, tag) and not spool.inbox.knows_tag(7, tag ^ 1)
+    assert spool.inbox.with_tag(tag, 7) == spool.inbox.with_tag(tag, 8) == MessageId(7, 1)
+    assert spool.inbox.with_tag(tag ^ 1, 7) is None
 
 
 def test_damaged_bytes_are_not_taken(spool: Spool) -> None:

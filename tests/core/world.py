@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from focal.core.bridge import Gate
 from focal.core.codec import CodecSpec
 from focal.core.events import NodeEvent, Progress, Received, State
 from focal.core.hub import Hooks, Subscription
@@ -64,12 +65,14 @@ class World:
         hooks: Hooks | None = None,
         name: str | None = None,
         ledger: Callable[[], Ledger] | None = None,
+        bridge: Callable[[dict[str, Transport]], Sequence[Gate]] | None = None,
     ) -> AsyncGenerator[Node]:
         """Run a node on these meshes; its links are called as the meshes are."""
         made: dict[str, Transport] = {mesh.name: MemoryTransport(mesh) for mesh in meshes}
+        every = {**made, **(links or {})}
         with self.spool(home) as spool:
             async with Node(
-                links={**made, **(links or {})},
+                links=every,
                 spool=spool,
                 codecs=self.codecs,
                 runtime=self.runtime,
@@ -79,8 +82,15 @@ class World:
                 name=name,
                 seed=sum(home.encode()),
                 ledger=ledger,
+                bridge=bridge(every) if bridge else (),
             ) as node:
                 yield node
+
+
+def all_to_all(links: dict[str, Transport]) -> list[Gate]:
+    """Return gates that let everything cross between all links."""
+    keys = frozenset(link.key for link in links.values())
+    return [Gate(link.key, name, keys) for name, link in links.items()]
 
 
 def lossy(seed: int = 1, **conditions: object) -> Mesh:

@@ -1,0 +1,110 @@
+"""What a bridge remembers: its decisions, what its legs let through, which receipts went back.
+
+The law of this module: all of it is bounded, and nothing here decides anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from .database import Database, number_of
+from .message import Event, MessageId
+
+MAX_PASSAGES = 100_000
+MAX_OF_MESSAGE = 50
+MAX_ECHOES = 100_000
+LONGEST = 86_400.0
+"""Seconds for which it is known what a leg let through: the longest time that a rate can have."""
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """Something that a bridge decided on a message.
+
+    Args:
+        at: Unix seconds.
+        link: the link's name: where it came from, or where it would go.
+        said: what was decided.
+    """
+
+    at: float
+    link: str
+    said: str
+
+
+class Crossings:
+    """The memory of a bridge; ``Spool.crossings``.
+
+    Every method is one transaction, or part of the one it is called in. All raise SpoolError when
+    the spool cannot be read or written.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
+
+    # Decisions
+
+    def note(self, id: MessageId, passages: Iterable[Passage]) -> None:
+        """Write decisions down; the oldest of all go, and the last of a message that has many."""
+        number = number_of(id)
+        with self._db.transaction():
+            rows = self._db.rows("SELECT count(*) FROM passage WHERE id = ?", number)
+            for passage in list(passages)[: MAX_OF_MESSAGE - rows[0][0]]:
+                row = self._db.insert(
+                    "INSERT INTO passage (id, at, link, said) VALUES (?, ?, ?, ?)",
+                    *(number, passage.at, passage.link, passage.said),
+                )
+                self._db.run("DELETE FROM passage WHERE row <= ?", row - MAX_PASSAGES)
+
+    def of(self, id: MessageId) -> list[Passage]:
+        """Return what was decided on a message, oldest first."""
+        rows = self._db.rows(
+            "SELECT at, link, said FROM passage WHERE id = ? ORDER BY row", number_of(id)
+        )
+        return [Passage(*row) for row in rows]
+
+    # What legs with a rate or a budget let through
+
+    def crossed(self, link: str, at: float, airtime: float) -> None:
+        """Count a message that goes on to a link (its key)."""
+        with self._db.transaction():
+            self._db.run(
+                "INSERT INTO crossing (link, at, airtime) VALUES (?, ?, ?)", link, at, airtime
+            )
+
+    def since(self, link: str, at: float) -> list[tuple[float, float]]:
+        """Return when messages went on to a link (its key) after ``at``, and their airtime."""
+        rows = self._db.rows(
+            "SELECT at, airtime FROM crossing WHERE link = ? AND at > ? ORDER BY at", link, at
+        )
+        return [(when, airtime) for when, airtime in rows]
+
+    # Receipts
+
+    def spent(self, id: MessageId, event: Event) -> frozenset[str]:
+        """Return the keys of the links onto which this was said of a message already."""
+        rows = self._db.rows(
+            "SELECT link FROM echo WHERE id = ? AND event = ?", number_of(id), int(event)
+        )
+        return frozenset(link for (link,) in rows)
+
+    def echoed(self, id: MessageId, event: Event, link: str, until: float) -> None:
+        """Remember that this was said of a message on a link (its key)."""
+        with self._db.transaction():
+            self._db.run(
+                "INSERT INTO echo VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
+                *(number_of(id), link, int(event), until),
+            )
+
+    def purge(self, now: float, age: float) -> None:
+        """Forget what is too old to be asked for."""
+        with self._db.transaction():
+            self._db.run("DELETE FROM passage WHERE at <= ?", now - age)
+            self._db.run("DELETE FROM crossing WHERE at <= ?", now - LONGEST)
+            self._db.run("DELETE FROM echo WHERE until <= ?", now)
+            self._db.run(
+                "DELETE FROM echo WHERE (id, link, event) IN (SELECT id, link, event FROM echo"
+                " ORDER BY until DESC LIMIT -1 OFFSET ?)",
+                MAX_ECHOES,
+            )

@@ -1,0 +1,274 @@
+"""Passing on what came: the part of a bridge that is in the transaction which commits a message.
+
+The law of this module: what it says will be passed on is in the outbox when the transaction ends,
+and each message is put there once for each link. What may cross, ``bridge`` decides.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+
+from .arrival import Arrival
+from .bridge import Decision, Full, Gate, Known, Passing, Router
+from .crossings import Passage
+from .events import Progress, State
+from .inbox import Passed
+from .leg import Leg, LegSpec, Origin
+from .message import Event, Kind, Message, MessageId, Receipt, check_of, origin_text
+from .spool import Spool
+
+HOUR = 3600.0
+_DAY = 86_400.0
+
+
+class Crowded(Exception):
+    """No leg that a message may go on to has room: its source is to be slowed down."""
+
+
+@dataclass(frozen=True, slots=True)
+class PassedOn:
+    """What became of a message that came.
+
+    Args:
+        links: the keys of the links that it goes on to; of one that is known and went on, where
+            it came from.
+        events: of legs that ended by it.
+        fresh: it was not known before.
+    """
+
+    links: tuple[str, ...] = ()
+    events: tuple[Progress, ...] = ()
+    fresh: bool = False
+
+
+class Transit:
+    """What a node that is a bridge does with messages beside keeping them.
+
+    Every method is part of the transaction that it is called in.
+
+    Args:
+        router: the rules.
+        spool: the node's.
+        delay: returns the seconds that a message waits before it goes out on a link (its key),
+            of so many bytes; 0 where airtime is free.
+        dear: tells whether a link (its key) has airtime.
+        flying: returns what is on its way on a link (its key), so that it cannot give way.
+    """
+
+    def __init__(
+        self,
+        router: Router,
+        spool: Spool,
+        delay: Callable[[str, int], float],
+        dear: Callable[[str], bool],
+        flying: Callable[[str], Collection[MessageId]],
+    ) -> None:
+        self.router = router
+        self._spool = spool
+        self._delay = delay
+        self._dear = dear
+        self._flying = flying
+        self._room: dict[str, int] = {}
+
+    # In
+
+    def pass_on(self, data: bytes, message: Message, came: Arrival, at: float) -> PassedOn:
+        """Put a message that is not known yet into the outbox for the links it goes on to.
+
+        Args:
+            data: its bytes.
+            message: the same.
+            came: how.
+            at: Unix seconds.
+
+        Raises:
+            Crowded: there is no room for it, and who has it can wait.
+            SpoolError: the outbox is full, or cannot be written.
+        """
+        known = self._known(message)
+        passing = Passing(message, len(data), came.key, came.hops, at, came.route, came.keeps)
+        decisions = self.router.decide(passing, known)
+        going = [one.gate for one in decisions if one.why_not is None]
+        if going and self._spool.outbox.clashes(data):
+            why = "other bytes with this id are passed on already"
+            decisions, going = [Decision(one.gate, one.why_not or why) for one in decisions], []
+        full = self._full(going, came.slows)
+        passages = [Passage(at, one.gate.name, one.why_not or "goes on") for one in decisions]
+        self._spool.crossings.note(message.id, [_arrival(message, len(data), came, at), *passages])
+        if not going:
+            return PassedOn()
+        self._put(data, passing, came, going)
+        given_way = [event for gate in full if (event := self._give_way(gate, message.id, at))]
+        own = {event.link for event in given_way if event.id == message.id}
+        going = [gate for gate in going if gate.name not in own]
+        if going:
+            self._remember(message, data, came, at, going)
+        return PassedOn(tuple(gate.link for gate in going), tuple(given_way), fresh=True)
+
+    def carry(self, data: bytes, message: Message, came: Arrival, at: float) -> PassedOn:
+        """Take a message that is for somebody else; as ``pass_on``, and it may be known."""
+        near = came.peer if not came.hops else None
+        self._spool.peers.learn(message.id.origin, came.key, near, message.sender, at)
+        if self._spool.inbox.sight(message, check_of(data), at, keeps=came.keeps):
+            return self.pass_on(data, message, came, at)
+        return self.again(data, message, came, at)
+
+    def again(self, data: bytes, message: Message, came: Arrival, at: float) -> PassedOn:
+        """Take note that a message which is known was heard: there it need not go any more."""
+        passed = self._spool.inbox.passed(message.id, check_of(data))
+        if passed is None:
+            return PassedOn()
+        event = self._spool.outbox.overheard(message.id, came.key, at)
+        if event is None:
+            return PassedOn((passed.source,))
+        said = "was heard there, so it does not go there"
+        self._spool.crossings.note(message.id, [Passage(at, came.link, said)])
+        return PassedOn((passed.source,), (event,))
+
+    def _known(self, message: Message) -> Known:
+        if message.destination is None:
+            return Known()
+        heard = self._spool.peers.heard(message.destination)
+        if message.kind is not Kind.RECEIPT:
+            return Known(heard)
+        receipt = Receipt.read(message)
+        passed = self._spool.inbox.passed(receipt.of)
+        if passed is None:
+            return Known(heard)
+        return Known(heard, passed.source, self._spent(receipt, passed))
+
+    def _spent(self, receipt: Receipt, passed: Passed) -> frozenset[str]:
+        """Return the links with airtime onto which no such receipt may go any more."""
+        if not passed.to_all or not self._dear(passed.source):
+            return frozenset()
+        if receipt.event not in (Event.DELIVERED, Event.PLAYED):
+            return frozenset([passed.source])
+        return self._spool.crossings.spent(receipt.of, receipt.event)
+
+    def _put(self, data: bytes, passing: Passing, came: Arrival, gates: Sequence[Gate]) -> None:
+        route = (*passing.route, self._spool.origin)[-64:]
+        self._spool.outbox.put(
+            data,
+            [self._leg(gate, passing) for gate in gates],
+            kind=passing.message.kind,
+            expires_at=passing.expires_at,
+            origin=Origin(came.key, came.hops + 1, route, came.extra),
+        )
+
+    def _leg(self, gate: Gate, passing: Passing) -> LegSpec:
+        due = None if gate.lifetime is None else passing.at + gate.lifetime
+        after = passing.at + self._delay(gate.link, passing.size)
+        return LegSpec(gate.link, gate.name, priority=gate.priority, after=after, expires_at=due)
+
+    def _remember(
+        self, message: Message, data: bytes, came: Arrival, at: float, going: Sequence[Gate]
+    ) -> None:
+        passed = Passed(came.key, message.destination is None)
+        self._spool.inbox.mark_passed(message, check_of(data), at, passed, keeps=came.keeps)
+        if message.kind is Kind.RECEIPT:
+            receipt = Receipt.read(message)
+            for gate in going:
+                self._spool.crossings.echoed(receipt.of, receipt.event, gate.link, at + _DAY)
+
+    # Room
+
+    def _full(self, gates: Sequence[Gate], slows: bool) -> list[Gate]:
+        """Return the gates on whose legs somebody has to give way. Raises Crowded."""
+        full = [gate for gate in gates if not self._fits(gate)]
+        if slows and full and len(full) == len(gates) and all(g.full is Full.WAIT for g in full):
+            raise Crowded
+        return full
+
+    def _fits(self, gate: Gate) -> bool:
+        """Tell whether one more may wait on a leg; those that left are counted when it is full."""
+        room = self._room.get(gate.link, 0)
+        if room <= 0:
+            room = gate.queue - self._spool.outbox.passing(gate.link)
+        self._room[gate.link] = room - 1
+        return room > 0
+
+    def _give_way(self, gate: Gate, incoming: MessageId, at: float) -> Progress | None:
+        """End the leg that gives way on a full link; None: all that waits there is going out."""
+        victim: MessageId | None = incoming
+        if gate.full is not Full.NEWEST:
+            largest, busy = gate.full is Full.LARGEST, self._flying(gate.link)
+            victim = self._spool.outbox.weakest(gate.link, busy, largest=largest)
+        if victim is None:
+            return None
+        what = "oldest" if gate.full is Full.WAIT else gate.full.value
+        reason = f"{gate.queue} messages waited for {gate.name} already: the {what} gave way"
+        self._spool.crossings.note(victim, [Passage(at, gate.name, reason)])
+        return self._spool.outbox.progress(
+            victim, gate.link, State.REFUSED, at=at, reason=reason, done=True
+        )
+
+    # Out
+
+    def opens_at(self, link: str, at: float, airtime: float = 0.0) -> float:
+        """Return when a message of so much airtime may go on to a link (its key), Unix seconds.
+
+        ``at`` or before: now. Infinity: never, because it alone is more than the leg's budget.
+        """
+        return max((self._opens_at(gate, at, airtime) for gate in self._limited(link)), default=at)
+
+    def admit(self, link: str, legs: Sequence[Leg], at: float) -> list[Leg]:
+        """Return those legs of a link (its key) that may go now, and count those of others."""
+        if not self._limited(link):
+            return list(legs)
+        return [leg for leg in legs if leg.origin is None or self._admits(link, at)]
+
+    def _admits(self, link: str, at: float) -> bool:
+        if self.opens_at(link, at) > at:
+            return False
+        self.cross(link, at)
+        return True
+
+    def next(self, link: str, at: float) -> float | None:
+        """Return when a link (its key) should be looked at again, None if nothing waits there."""
+        after = self._spool.outbox.next_after(link)
+        opens_at = self.opens_at(link, at)
+        if opens_at <= at or math.isinf(opens_at) or not self._spool.outbox.passing(link):
+            return after
+        return opens_at if after is None else min(after, opens_at)
+
+    def cross(self, link: str, at: float, airtime: float = 0.0) -> None:
+        """Count a message that goes on to a link (its key) now, where its legs have limits."""
+        if self._limited(link):
+            self._spool.crossings.crossed(link, at, airtime)
+
+    def _limited(self, link: str) -> list[Gate]:
+        gates = [gate for gate in self.router.gates if gate.link == link]
+        return [gate for gate in gates if gate.rate is not None or gate.airtime is not None]
+
+    def _opens_at(self, gate: Gate, at: float, airtime: float) -> float:
+        times = [at]
+        if gate.rate is not None:
+            crossed = self._spool.crossings.since(gate.link, at - gate.rate.seconds)
+            if len(crossed) >= gate.rate.messages:
+                times.append(crossed[-gate.rate.messages][0] + gate.rate.seconds)
+        if gate.airtime is not None:
+            times.append(self._affords_at(gate.link, gate.airtime, at, airtime))
+        return max(times)
+
+    def _affords_at(self, link: str, budget: float, at: float, airtime: float) -> float:
+        """Return when ``airtime`` more stays within the budget of each hour."""
+        if airtime > budget:
+            return math.inf
+        crossed = self._spool.crossings.since(link, at - HOUR)
+        used = sum(seconds for _, seconds in crossed)
+        for when, seconds in crossed:
+            if used + airtime <= budget:
+                return at
+            used, at = used - seconds, when + HOUR
+        return at
+
+
+def _arrival(message: Message, size: int, came: Arrival, at: float) -> Passage:
+    """Return how a message came, as a line."""
+    what = message.kind.name.lower()
+    to = "everyone" if message.destination is None else origin_text(message.destination)
+    whom = f" from {came.peer}" if came.peer else ""
+    bridges = f", {came.hops} bridges before" if came.hops else ""
+    return Passage(at, came.link, f"came{whom}: {what} for {to}, {size} bytes{bridges}")

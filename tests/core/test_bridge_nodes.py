@@ -1,0 +1,112 @@
+"""Bridges among nodes, in virtual time: every inbox has a message once, and storms end."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from focal.core.draft import Draft
+from focal.core.events import State
+from focal.core.message import Kind, origin_text
+from focal.core.runtime import run_virtual
+from focal.transports.memory import Conditions, Mesh
+
+from .world import World, all_to_all, received, until
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return World(tmp_path)
+
+
+def air(name: str = "air", **conditions: object) -> Mesh:
+    """Return a radio channel: 231 bytes a frame, everybody in hearing."""
+    usual: dict[str, object] = {"loss": 0.1, "bandwidth": 120.0, "slot": 0.03, "seed": 3}
+    return Mesh(name, Conditions(**{**usual, **conditions}))  # type: ignore[arg-type]
+
+
+def room(name: str = "room") -> Mesh:
+    """Return a room: messages in envelopes, none of them lost."""
+    return Mesh(name, Conditions(kind="message", delay=0.01))
+
+
+def test_a_note_crosses_from_the_air_to_a_room_and_back(world: World) -> None:
+    async def main() -> None:
+        hill, hall = air(), room()
+        async with (
+            world.node("a", hill) as a,
+            world.node("bridge", hill, hall, bridge=all_to_all) as bridge,
+            world.node("b", hall) as b,
+        ):
+            ours, theirs = a.events(), b.events()
+            [id] = await a.send(Draft(Kind.TEXT, (b"up",)))
+            [came] = await received(theirs, 1)
+            assert came.message.id == id
+            custody = await until(ours, State.SENT, id)
+            delivered = await until(ours, State.DELIVERED, id)
+            assert custody[0].by in (None, bridge.origin) and delivered[0].by == b.origin
+            [back] = await b.send(Draft(Kind.TEXT, (b"down",), to=origin_text(a.origin)))
+            [answer] = await received(ours, 1)
+            assert answer.message.id == back
+            [event] = await until(theirs, State.DELIVERED, back)
+            assert event.by == a.origin
+            await asyncio.sleep(60)
+        with world.spool("bridge") as spool:
+            assert spool.outbox.legs() == []
+            assert [entry.id for entry in spool.inbox.entries()] == [id]  # not what is for a
+            said = [f"{p.link} {p.said}" for p in spool.crossings.of(back)]
+            assert said[-1] == "air goes on"
+
+    run_virtual(main())
+
+
+@pytest.mark.parametrize("rooms", [2, 3])
+def test_a_ring_of_bridges_ends(world: World, rooms: int) -> None:
+    async def main() -> None:
+        meshes = [room(f"room{n}") for n in range(rooms)]
+        async with (
+            world.node("a", meshes[0]) as a,
+            world.node("x", meshes[0], meshes[1], bridge=all_to_all),
+            world.node("y", meshes[1], meshes[2 % rooms], bridge=all_to_all),
+            world.node("z", meshes[-1], meshes[0], bridge=all_to_all),
+            world.node("b", meshes[-1]) as b,
+        ):
+            ours, theirs = a.events(), b.events()
+            ids = [(await a.send(Draft(Kind.TEXT, (b"%d" % n,))))[0] for n in range(20)]
+            assert {one.message.id for one in await received(theirs, 20)} == set(ids)
+            await until(ours, State.DELIVERED, *ids)
+            await asyncio.sleep(60)
+        for home in ("x", "y", "z", "b"):
+            with world.spool(home) as spool:
+                kept = [entry.id for entry in spool.inbox.entries()]
+                assert sorted(kept) == sorted(ids), home
+                assert spool.outbox.legs() == [], home
+
+    run_virtual(main())
+
+
+def test_two_bridges_between_the_air_and_a_room_say_it_once_on_the_air(world: World) -> None:
+    async def main() -> None:
+        hill, hall = air(loss=0.0), room()
+        async with (
+            world.node("a", hill) as a,
+            world.node("x", hill, hall, bridge=all_to_all),
+            world.node("y", hill, hall, bridge=all_to_all),
+            world.node("b", hall) as b,
+        ):
+            ours = a.events()
+            ids = [(await b.send(Draft(Kind.DATA, (bytes(300),))))[0] for _ in range(10)]
+            assert {one.message.id for one in await received(ours, 10)} == set(ids)
+            await asyncio.sleep(300)
+        sent = 0
+        for home in ("x", "y"):
+            with world.spool(home) as spool:
+                assert spool.outbox.legs() == []
+                for id in ids:
+                    states = [leg.state for leg in spool.outbox.find(id)]
+                    sent += State.HEARD not in states
+        assert 10 <= sent <= 13  # both begin it only where neither had heard the other begin
+
+    run_virtual(main())
