@@ -6,6 +6,7 @@ and of nothing else.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeAlias
@@ -95,4 +96,27 @@ class Trouble:
     at: float
 
 
-NodeEvent: TypeAlias = Progress | Received | LinkState | Trouble
+@dataclass(frozen=True, slots=True)
+class Passed:
+    """A message of somebody's came that was not known, to a node that is a bridge.
+
+    Args:
+        message: as it was received.
+        size: its bytes.
+        link: the name of the link that brought it.
+        peer: who it came from, as that link spells it.
+        at: Unix seconds.
+        to: the names of the links that it goes on to.
+        kept_back: why it does not go on to others, by their names.
+    """
+
+    message: Message
+    size: int
+    link: str
+    peer: Address | None
+    at: float
+    to: tuple[str, ...]
+    kept_back: Mapping[str, str]
+
+
+NodeEvent: TypeAlias = Progress | Received | Passed | LinkState | Trouble

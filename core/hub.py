@@ -218,7 +218,8 @@ class Hub:
     def _went_on(self, passed: PassedOn) -> None:
         for event in passed.events:
             self.publish(event)
-        if passed.fresh:
+        self.publish(passed.passed)
+        if passed.passed is not None:
             self.on_passed(passed.links)
 
     async def _deliver(

@@ -15,8 +15,8 @@ from .database import Database, Row, id_from, number_of
 from .errors import SpoolError
 from .link import Address
 from .message import Kind, Message, MessageId, check_of
-from .seen import Passed as Passed
 from .seen import Seen, Sighting
+from .seen import Way as Way
 from .total import Total
 
 _DAY = 86_400.0
@@ -231,16 +231,14 @@ class Inbox:
             self._seen.add(Sighting(message.id, tag, twin, until), foreign=False)
         return True
 
-    def mark_passed(
-        self, message: Message, tag: int, at: float, passed: Passed, *, keeps: bool
-    ) -> None:
+    def mark_passed(self, message: Message, tag: int, at: float, way: Way, *, keeps: bool) -> None:
         """Remember that a message was passed on, and how it came."""
         with self._db.transaction():
             if keeps:
                 self.sight(message, tag, at, keeps=True)
-            self._seen.mark(message.id, tag, passed)
+            self._seen.mark(message.id, tag, way)
 
-    def passed(self, id: MessageId, tag: int | None = None) -> Passed | None:
+    def passed(self, id: MessageId, tag: int | None = None) -> Way | None:
         """Return how a message came that was passed on; see ``Seen.passed``."""
         return self._seen.passed(id, tag)
 

@@ -16,8 +16,8 @@ _FORGET_OLDEST = "DELETE FROM seen WHERE row = (SELECT min(row) FROM seen"
 
 
 @dataclass(frozen=True, slots=True)
-class Passed:
-    """A message that was passed on: the key of the link it came by; whether it is for everyone."""
+class Way:
+    """How a message came that was passed on: the link's key; whether it is for everyone."""
 
     source: str
     to_all: bool
@@ -63,7 +63,7 @@ class Seen:
         found = [id_from(row[0]) for row in self._db.rows("SELECT id FROM seen WHERE tag = ?", tag)]
         return next((id for id in found if id.origin == speaker), found[0] if found else None)
 
-    def passed(self, id: MessageId, tag: int | None = None) -> Passed | None:
+    def passed(self, id: MessageId, tag: int | None = None) -> Way | None:
         """Return how a message came that was passed on; None if it was not, or is not known.
 
         Args:
@@ -75,13 +75,13 @@ class Seen:
             " AND source IS NOT NULL ORDER BY row DESC LIMIT 1",
             *(number_of(id), tag),
         )
-        return Passed(found[0][0], bool(found[0][1])) if found else None
+        return Way(found[0][0], bool(found[0][1])) if found else None
 
-    def mark(self, id: MessageId, tag: int, passed: Passed) -> None:
+    def mark(self, id: MessageId, tag: int, way: Way) -> None:
         """Remember of a message that is known that it was passed on."""
         self._db.run(
             "UPDATE seen SET source = ?, to_all = ? WHERE id = ? AND tag = ?",
-            *(passed.source, passed.to_all, number_of(id), tag),
+            *(way.source, way.to_all, number_of(id), tag),
         )
 
     def add(self, seen: Sighting, *, foreign: bool) -> None:

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from .arrival import Arrival
 from .bridge import Decision, Full, Gate, Known, Passing, Router
 from .crossings import Passage
-from .events import Progress, State
-from .inbox import Passed
+from .events import Passed, Progress, State
+from .inbox import Way
 from .leg import Leg, LegSpec, Origin
 from .message import Event, Kind, Message, MessageId, Receipt, check_of, origin_text
 from .spool import Spool
@@ -35,12 +35,12 @@ class PassedOn:
         links: the keys of the links that it goes on to; of one that is known and went on, where
             it came from.
         events: of legs that ended by it.
-        fresh: it was not known before.
+        passed: what is to be told of it, if it was not known before.
     """
 
     links: tuple[str, ...] = ()
     events: tuple[Progress, ...] = ()
-    fresh: bool = False
+    passed: Passed | None = None
 
 
 class Transit:
@@ -95,17 +95,28 @@ class Transit:
             why = "other bytes with this id are passed on already"
             decisions, going = [Decision(one.gate, one.why_not or why) for one in decisions], []
         full = self._full(going, came.slows)
-        passages = [Passage(at, one.gate.name, one.why_not or "goes on") for one in decisions]
-        self._spool.crossings.note(message.id, [_arrival(message, len(data), came, at), *passages])
-        if not going:
-            return PassedOn()
-        self._put(data, passing, came, going)
-        given_way = [event for gate in full if (event := self._give_way(gate, message.id, at))]
-        own = {event.link for event in given_way if event.id == message.id}
-        going = [gate for gate in going if gate.name not in own]
+        self._note(message, len(data), came, at, decisions)
+        given_way: list[Progress] = []
+        if going:
+            self._put(data, passing, came, going)
+            given_way = [one for gate in full if (one := self._give_way(gate, message.id, at))]
+            own = {event.link for event in given_way if event.id == message.id}
+            going = [gate for gate in going if gate.name not in own]
         if going:
             self._remember(message, data, came, at, going)
-        return PassedOn(tuple(gate.link for gate in going), tuple(given_way), fresh=True)
+        passed = _passed(message, len(data), came, at, decisions)
+        return PassedOn(tuple(gate.link for gate in going), tuple(given_way), passed)
+
+    def _note(
+        self,
+        message: Message,
+        size: int,
+        came: Arrival,
+        at: float,
+        decisions: Sequence[Decision],
+    ) -> None:
+        passages = [Passage(at, one.gate.name, one.why_not or "goes on") for one in decisions]
+        self._spool.crossings.note(message.id, [_arrival(message, size, came, at), *passages])
 
     def carry(self, data: bytes, message: Message, came: Arrival, at: float) -> PassedOn:
         """Take a message that is for somebody else; as ``pass_on``, and it may be known."""
@@ -139,7 +150,7 @@ class Transit:
             return Known(heard)
         return Known(heard, passed.source, self._spent(receipt, passed))
 
-    def _spent(self, receipt: Receipt, passed: Passed) -> frozenset[str]:
+    def _spent(self, receipt: Receipt, passed: Way) -> frozenset[str]:
         """Return the links with airtime onto which no such receipt may go any more."""
         if not passed.to_all or not self._dear(passed.source):
             return frozenset()
@@ -165,8 +176,8 @@ class Transit:
     def _remember(
         self, message: Message, data: bytes, came: Arrival, at: float, going: Sequence[Gate]
     ) -> None:
-        passed = Passed(came.key, message.destination is None)
-        self._spool.inbox.mark_passed(message, check_of(data), at, passed, keeps=came.keeps)
+        way = Way(came.key, message.destination is None)
+        self._spool.inbox.mark_passed(message, check_of(data), at, way, keeps=came.keeps)
         if message.kind is Kind.RECEIPT:
             receipt = Receipt.read(message)
             for gate in going:
@@ -272,3 +283,11 @@ def _arrival(message: Message, size: int, came: Arrival, at: float) -> Passage:
     whom = f" from {came.peer}" if came.peer else ""
     bridges = f", {came.hops} bridges before" if came.hops else ""
     return Passage(at, came.link, f"came{whom}: {what} for {to}, {size} bytes{bridges}")
+
+
+def _passed(
+    message: Message, size: int, came: Arrival, at: float, decisions: Sequence[Decision]
+) -> Passed:
+    to = tuple(one.gate.name for one in decisions if one.why_not is None)
+    kept_back = {one.gate.name: one.why_not for one in decisions if one.why_not is not None}
+    return Passed(message, size, came.link, came.peer, at, to, kept_back)
