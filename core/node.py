@@ -88,6 +88,8 @@ class Node:
         ledger: opens what the home's radios have sent, once a link has a radio; without it, this
             node counts from its own start.
         bridge: what crosses between the links; with any, what is for others is passed on.
+        patient: a link that cannot be opened at first is tried again, as one that was lost is; what
+            is sent on it meanwhile waits. Without it, that ends the node.
     """
 
     def __init__(
@@ -107,6 +109,7 @@ class Node:
         sinks_elsewhere: Collection[str] = (),
         ledger: Callable[[], Ledger] | None = None,
         bridge: Sequence[Gate] = (),
+        patient: bool = False,
     ) -> None:
         self._links = dict(links)
         self._elsewhere = frozenset(elsewhere)
@@ -116,6 +119,8 @@ class Node:
         self._clock_trusted = clock_trusted
         self._open_ledger = ledger or (lambda: Ledger.in_memory(self._clocks))
         self._books: Books | None = None
+        self._patient = patient
+        self._down: dict[str, str] = {}
         self._limits: dict[str, Limits] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._carriers: dict[str, Carrier] = {}
@@ -188,10 +193,11 @@ class Node:
     # Life
 
     async def __aenter__(self) -> Node:
-        """Open every link that is not open elsewhere, and begin to serve.
+        """Try to open every link that is not open elsewhere, and begin to serve.
 
         Raises:
-            TransportUnavailable: a link cannot be opened.
+            TransportUnavailable: a link cannot be opened, and the node is not patient, or what the
+                link needs is not installed.
         """
         self._group = asyncio.TaskGroup()
         await self._group.__aenter__()
@@ -253,13 +259,14 @@ class Node:
             reason, began = None, self._runtime.now()
             try:
                 async with transport.open(self._context(name)) as link:
+                    await self._adopt(name, transport.key)
                     carrier = self._carrier(name, transport.key, link)
                     if not opened.done():
                         opened.set_result(None)
                     self._tell(name, True, None)
                     await carrier.serve(link)
             except (TransportUnavailable, SpoolError) as error:
-                if not opened.done():
+                if not opened.done() and not (self._patient and _may_open_later(error)):
                     opened.set_exception(error)
                     return
                 reason = str(error)
@@ -268,10 +275,16 @@ class Node:
                 if self._closing:  # a group that fails while it is cancelled only tells why
                     return
             self._tell(name, False, reason)
+            if not opened.done():
+                opened.set_result(None)
             if self._runtime.now() - began > LONGEST_PAUSE:
                 pause = FIRST_PAUSE
             await self._runtime.sleep(pause * self._hub.random.uniform(0.5, 1.0))
             pause = min(2 * pause, LONGEST_PAUSE)
+
+    async def _adopt(self, name: str, key: str) -> None:
+        """Take what waits for this link under another key: a device's may not be the same again."""
+        await self._hub.desk.do(lambda: self._spool.outbox.adopt(name, key))
 
     def _context(self, name: str) -> LinkContext:
         hub = self._hub
@@ -295,6 +308,9 @@ class Node:
         return Moment("", self._runtime.now(), self._runtime.unix(), self._clock_trusted)
 
     def _tell(self, name: str, up: bool, reason: str | None) -> None:
+        self._down.pop(name, None)
+        if not up:
+            self._down[name] = f"the link is down: {reason}" if reason else "the link is down"
         self._hub.publish(LinkState(name, up, self._runtime.unix(), reason))
 
     # Sending
@@ -324,7 +340,19 @@ class Node:
         for name in names:
             if name in self._carriers:
                 self._carriers[name].wake()
+            await self._wait(name, messages)
         return [message.id for message in messages]
+
+    async def _wait(self, name: str, messages: Iterable[Message]) -> None:
+        """Where a link is down, write down and tell that this is why its messages wait."""
+        key = self._links[name].key
+        try:
+            for message in messages:
+                if (reason := self._down.get(name)) is None:
+                    return
+                await self._hub.progress(message.id, key, State.QUEUED, reason=reason)
+        except SpoolError as error:  # they are committed all the same
+            self._hub.trouble(name, error)
 
     def _known(self) -> str:
         return ", ".join(self._links) or "none"
@@ -414,6 +442,11 @@ class Node:
     def _give_up(self, name: str, id: MessageId, tag: int) -> None:
         if name in self._carriers:
             self._carriers[name].drop(id, tag)
+
+
+def _may_open_later(error: TransportUnavailable | SpoolError) -> bool:
+    """Tell whether trying again can help: not where what the link needs is not installed."""
+    return isinstance(error, TransportUnavailable) and not isinstance(error.__cause__, ImportError)
 
 
 def _carrier_of(limits: Limits) -> type[Carrier]:

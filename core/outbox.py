@@ -346,6 +346,23 @@ class Outbox:
             self._db.run("UPDATE leg SET agreed = 1 WHERE id = ? AND link = ?", number_of(id), link)
             self._changed.note(number_of(id))
 
+    def adopt(self, name: str, link: str) -> None:
+        """Give a link what waits for one of its name that had another key.
+
+        Args:
+            name: what the user calls it.
+            link: its key now.
+        """
+        which = "WHERE name = ?2 AND link <> ?1 AND done = 0"
+        with self._db.transaction():
+            numbers = [
+                number for (number,) in self._db.rows(f"SELECT id FROM leg {which}", link, name)
+            ]
+            if numbers:
+                self._db.run(f"UPDATE OR IGNORE leg SET link = ?1 {which}", link, name)
+            for number in numbers:
+                self._changed.note(number)
+
     def rewrite(self, id: MessageId, message: bytes) -> None:
         """Replace the bytes of a message that never went out: its destination is known now.
 

@@ -12,13 +12,13 @@ import logging
 import math
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from .core.errors import FocalError, SpoolError
 from .core.events import LinkState, NodeEvent, Received, Trouble
 from .core.message import Message
-from .serving import Lookout, farewell, make_node, real_time
+from .serving import Doors, Lookout, farewell, make_node, opening, real_time
 from .speech import sound_of, why_silent
 
 if TYPE_CHECKING:
@@ -59,10 +59,12 @@ async def listen(
         sinks: further sinks, as ``name:rest``.
         enough: when to end.
         tell: is given every message.
-        say: is given a line when the links are open, and whenever one breaks or comes back.
+        say: is given a line when the links are open, and whenever one breaks or comes back. One
+            that cannot be opened at first is tried again and again.
 
     Raises:
-        FocalError: a link or sink cannot be opened; or fewer messages than wanted came in time.
+        FocalError: a sink cannot be opened, or what a link needs is not installed; or fewer
+            messages than wanted came in time.
     """
     links = app.links()
     async with AsyncExitStack() as stack:
@@ -76,10 +78,12 @@ async def listen(
         node = make_node(
             app, links, owned.elsewhere, ours, runtime, *opened, sinks_elsewhere=elsewhere
         )
-        ear = _Ear(app, node, enough.count or math.inf, tell, say, opened)
+        ear = _Ear(app, node, enough.count or math.inf, tell, say, opened, Doors(app, node, say))
         events, mark = node.events(), spool.inbox.last_entry()
-        await stack.enter_async_context(node)
-        say(f"listening on {', '.join(links)}")
+        with opening(owned.names, say):
+            await stack.enter_async_context(node)
+        if there := [name for name in links if name in node.limits or name in owned.elsewhere]:
+            say(f"listening on {', '.join(there)}")
         try:
             async with asyncio.timeout(enough.seconds), asyncio.TaskGroup() as group:
                 hearing = group.create_task(ear.hear(events))
@@ -120,7 +124,7 @@ class _Ear:
     tell: Callable[[Received], None]
     say: Callable[[str], None]
     sinks: Sequence[Sink]
-    down: set[str] = field(default_factory=set[str])
+    doors: Doors
 
     async def hear(self, events: AsyncIterator[NodeEvent]) -> None:
         """Pass on what the node tells, until enough messages came."""
@@ -130,20 +134,12 @@ class _Ear:
                     self._came(event)
                     if self.left <= 0:
                         return
-                case LinkState(link, up, _, reason):
-                    self._link(link, up, reason)
+                case LinkState():
+                    self.doors.saw(event)
                 case Trouble(where, what):
                     self.say(f"{where}: {what}")
                 case _:
                     _log.info("%s", event)
-
-    def _link(self, link: str, up: bool, reason: str | None) -> None:
-        if not up:
-            self.down.add(link)
-            self.say(f"{link} is down: {reason}; trying again")
-        elif link in self.down:
-            self.down.remove(link)
-            self.say(f"{link} is up again")
 
     async def read(self, lookout: Lookout, spool: Spool, mark: int) -> None:
         """Look for what other processes commit: to send on our links, or received on theirs."""

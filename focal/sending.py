@@ -18,14 +18,16 @@ from .airtime import ledger_of
 from .core.clocks import moment
 from .core.draft import Draft, messages_of, price_of, room
 from .core.errors import FocalError, SettingsError, TooLong
-from .core.events import Progress, State
+from .core.events import LinkState, Progress, State
 from .core.link import Limits, LinkContext
 from .core.message import Kind, Message, MessageId
+from .core.node import folder_name
 from .cost import Budget, Note, air_of, fewer_bytes, other_qualities, shorter
 from .fit import Fit, Space, choose_to_fit, message_head, refused
 from .plugins.sources.microphone import MicrophoneSource
 from .results import Price, Saving
-from .serving import Lookout, linger, make_node, real_time
+from .seen import remember
+from .serving import Doors, Lookout, linger, make_node, opening, real_time
 from .speech import MAX_PARTS, Recording, check_length, choose, encode, sound_in
 from .watch import Watch
 
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
     from .app import App
     from .core.audio import Clip
     from .core.codec import CodecSpec
+    from .core.hub import Subscription
+    from .core.link import Transport
     from .core.runtime import Runtime
     from .core.spool import Spool
     from .plugins.choice import Choice
@@ -84,8 +88,8 @@ async def send(
         chose: is given the quality that speech is encoded with, once.
 
     Raises:
-        FocalError: there is no sound, a link cannot be opened, or what was waited for did not
-            happen.
+        FocalError: there is no sound, what a link needs is not installed, or what was waited for
+            did not happen. A link that cannot be opened is waited for.
     """
     links, wait = app.links(), app.settings.defaults.wait
     async with AsyncExitStack() as stack:
@@ -93,8 +97,10 @@ async def send(
         owned = stack.enter_context(app.home.owning(links if wait != "queued" else {}))
         elsewhere = [name for name in links if name not in owned.names]
         node = make_node(app, links, elsewhere, stack.enter_context(app.spool()), runtime)
+        doors, news = Doors(app, node, say), node.events()
         if wait != "queued":
-            await stack.enter_async_context(node)
+            with opening(owned.names, say):
+                await stack.enter_async_context(node)
         journal = stack.enter_context(app.spool())
         limits = _limits(links, node.limits)
         draft = await _draft(app, order, limits, runtime, say, chose)
@@ -110,9 +116,9 @@ async def send(
         if watch.settled:
             return
         say(f"waiting until it is {wait}")
-        events = _journal(journal, mark, Lookout(node, journal, owned))
+        events = _journal(journal, mark, Lookout(node, journal, owned), doors, news)
         try:
-            await _follow(events, watch, order.timeout or draft.lifetime, tell)
+            await _follow(events, watch, order.timeout or draft.lifetime, tell, doors)
         except asyncio.CancelledError:
             say(_left(watch))
             raise
@@ -134,9 +140,8 @@ async def price(app: App, order: Order, chose: Callable[[Choice], None]) -> list
     async with AsyncExitStack() as stack:
         runtime = stack.enter_context(real_time())
         origin = stack.enter_context(app.spool()).origin
-        context = LinkContext(origin, app.settings.defaults.name, app.home.links, runtime)
         limits = {
-            name: (await stack.enter_async_context(transport.open(context))).limits
+            name: await _look(app, stack, name, transport, origin, runtime)
             for name, transport in links.items()
         }
         draft = await _draft(app, order, limits, runtime, lambda _: None, chose)
@@ -146,6 +151,17 @@ async def price(app: App, order: Order, chose: Callable[[Choice], None]) -> list
         ledger = stack.enter_context(ledger_of(app))
         budgets = {name: Budget.kept(limits[name], ledger, moment()) for name in links}
         return [_price(app, name, limits[name], draft, messages, budgets[name]) for name in links]
+
+
+async def _look(
+    app: App, stack: AsyncExitStack, name: str, link: Transport, origin: int, runtime: Runtime
+) -> Limits:
+    """Open a link and return what it carries. Raises TransportUnavailable."""
+    folder = app.home.links / folder_name(name)
+    context = LinkContext(origin, app.settings.defaults.name, folder, runtime)
+    limits = (await stack.enter_async_context(link.open(context))).limits
+    remember(app.home.links, name, limits)
+    return limits
 
 
 def _limits(links: Iterable[str], known: Mapping[str, Limits]) -> dict[str, Limits]:
@@ -198,8 +214,8 @@ def _space(app: App, fit: Fit, limits: Mapping[str, Limits], draft: Draft) -> Sp
     unknown = [name for name, limit in limits.items() if limit is UNKNOWN]
     if fit.airtime and unknown:
         raise SettingsError(
-            f"another process has the link {unknown[0]}, so what air costs on it is not known "
-            "here: say --fit in frames"
+            f"the link {unknown[0]} is not open here, so what air costs on it is not known: say "
+            "--fit in frames"
         )
     head = message_head(draft.kind, 1 if draft.to else None, app.settings.defaults.name)
     return Space(fit, limits, head, draft.to is None)
@@ -250,7 +266,11 @@ async def _until_enter(source: MicrophoneSource, say: Callable[[str], None]) -> 
 
 
 async def _follow(
-    events: AsyncIterator[Progress], watch: Watch, seconds: float, tell: Callable[[Progress], None]
+    events: AsyncIterator[Progress],
+    watch: Watch,
+    seconds: float,
+    tell: Callable[[Progress], None],
+    doors: Doors,
 ) -> None:
     """Tell what happens to messages until what is waited for has happened.
 
@@ -265,7 +285,8 @@ async def _follow(
                     tell(event)
     except TimeoutError:
         for id in watch.missing():
-            reason = f"nothing was heard of it for {seconds:g} s"
+            silence = f"nothing was heard of it for {seconds:g} s"
+            reason = "; ".join([silence, *doors.down.values()])
             tell(Progress(State.UNKNOWN, id, None, None, time.time(), reason))
         raise FocalError(_too_late(watch, seconds)) from None
     if failure := watch.failure():
@@ -287,12 +308,17 @@ def _left(watch: Watch) -> str:
     return f"{which} in the outbox, to go out when this home next sends or listens there"
 
 
-async def _journal(spool: Spool, mark: int, lookout: Lookout) -> AsyncIterator[Progress]:
+async def _journal(
+    spool: Spool, mark: int, lookout: Lookout, doors: Doors, news: Subscription
+) -> AsyncIterator[Progress]:
     """Yield what happens to messages, from a row of the journal on, and keep looking out."""
     while True:
-        for row, event in spool.outbox.events_after(mark):
+        while len(news.mailbox):
+            if isinstance(event := await news.mailbox.get(), LinkState):
+                doors.saw(event)
+        for row, progress in spool.outbox.events_after(mark):
             mark = row
-            yield event
+            yield progress
         await asyncio.sleep(LOOK_EVERY)
         lookout.look()
 

@@ -8,17 +8,20 @@ the link or the sink.
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Callable, Collection, Generator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from .core.events import LinkState
 from .core.framing.pace import CONTENTION, TURNAROUND
 from .core.node import Node
 from .core.radio import CONTROL
 from .core.runtime import Runtime, real_runtime
 from .failpoint import mark_from
+from .seen import remember
 
 if TYPE_CHECKING:
     from .app import App
@@ -82,6 +85,57 @@ class Lookout:
             self._node.take_sink(key)
 
 
+class Doors:
+    """Tells people which links are down and why, once for each reason, and which are up again.
+
+    Args:
+        app: whose home keeps what is learned of the links.
+        node: theirs.
+        say: is given the lines.
+
+    Attributes:
+        down: what was said of each link that is down.
+    """
+
+    def __init__(self, app: App, node: Node, say: Callable[[str], None]) -> None:
+        self.down: dict[str, str] = {}
+        self._app = app
+        self._node = node
+        self._say = say
+        self._opened = set[str]()
+
+    def saw(self, event: LinkState) -> None:
+        """Take what a node tells of a link."""
+        if event.up:
+            self._up(event.link)
+        else:
+            said = f"{event.link} is down: {event.reason or 'it ended'}"
+            if self.down.get(event.link) != said:
+                self._say(f"{said}; trying again")
+            self.down[event.link] = said
+
+    def _up(self, link: str) -> None:
+        remember(self._app.home.links, link, self._node.limits[link])
+        if self.down.pop(link, None) is not None:
+            self._say(f"{link} is up again" if link in self._opened else f"{link} is up")
+        self._opened.add(link)
+
+
+SLOW = 2.0
+"""Seconds after which it is said what is waited for while links are opened."""
+
+
+@contextmanager
+def opening(names: Collection[str], say: Callable[[str], None]) -> Generator[None]:
+    """Say what is waited for, if the context lasts long: links are opened in it."""
+    line = f"waiting for {', '.join(names)} to open"
+    telling = asyncio.get_running_loop().call_later(SLOW, say, line)
+    try:
+        yield
+    finally:
+        telling.cancel()
+
+
 LINGER = 1.0
 """Seconds, and as many again as ten packets hold the channel, that a link stays open at the end, so
 that what was lost can still be asked for, and what is owed be said."""
@@ -119,7 +173,10 @@ def make_node(
     *sinks: Sink,
     sinks_elsewhere: Collection[str] = (),
 ) -> Node:
-    """Return a node of this home, not yet at work; who is ``elsewhere`` as in ``Node``."""
+    """Return a node of this home, not yet at work; who is ``elsewhere`` as in ``Node``.
+
+    It waits for links that cannot be opened at first.
+    """
     app.plugins.load("hooks")  # before the first message, so that they see every one
     return Node(
         links=links,
@@ -133,4 +190,5 @@ def make_node(
         name=app.settings.defaults.name,
         hooks=app.plugins,
         ledger=app.ledger,
+        patient=True,
     )

@@ -31,21 +31,49 @@ def command() -> None:
 @command.command("run", cls=Command)
 @click.argument("scenario", type=FILE)
 @click.option("--seed", type=int, help="Where all chance comes from, instead of the scenario's.")
+@click.option(
+    "--plot", type=FILE, metavar="OUT.svg", help="Draw airtime and latencies over the time."
+)
 @click.pass_obj
-def run(shell: Shell, scenario: str, seed: int | None) -> None:
+def run(shell: Shell, scenario: str, seed: int | None, plot: str | None) -> None:
     """Simulate a scenario in virtual time, and tell how its nodes fared.
 
     Behind each node is a focal, but for routers that no traffic names.
     """
-    from ..lab.run import run as run_
+    from ..lab.run import simulate
     from ..lab.scenario import Scenario
 
+    out = _picture(plot) if plot is not None else None
     nodes = Scenario.read(Path(scenario))
     if seed is not None:
         nodes = replace(nodes, seed=seed)
     with shell.working("simulating") as say:
-        stations, whole = run_(nodes, _now_and_then(say))
-    shell.show_all([*stations, whole])
+        figures = simulate(nodes, _now_and_then(say))
+    seconds = nodes.duration
+    shell.show_all([*figures.stations(seconds), figures.whole(seconds)])
+    if out is not None:
+        from ..lab.plot import plot as picture
+
+        _write(out, picture(figures, seconds))
+        shell.note(f"drawn: {out}")
+
+
+def _picture(name: str) -> Path:
+    """Return where a picture goes. Raises click.UsageError: before anything is simulated."""
+    if not name.lower().endswith(".svg"):
+        raise click.UsageError(f"--plot draws an SVG image: call it {Path(name).stem or 'out'}.svg")
+    if not Path(name).absolute().parent.is_dir():
+        raise click.UsageError(f"--plot: there is no folder {Path(name).parent}")
+    return Path(name)
+
+
+def _write(path: Path, text: str) -> None:
+    from ..core.errors import FocalError
+
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise FocalError(f"{path} cannot be written: {error.strerror}") from error
 
 
 def _now_and_then(say: Callable[[str], None]) -> Callable[[str], None]:

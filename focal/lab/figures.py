@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, deque
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TypedDict
 
@@ -38,6 +38,32 @@ class _Message:
     state: State | None = None
     confirmed: float | None = None
     latencies: list[float] = field(default_factory=lambda: [])
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """How much a node had sent in the hour before, over the time of a run.
+
+    Args:
+        name: what the scenario calls it.
+        points: times in seconds, each with the seconds of air of the hour before it.
+    """
+
+    name: str
+    points: Sequence[tuple[float, float]]
+
+
+@dataclass(frozen=True, slots=True)
+class Fate:
+    """What became of a message.
+
+    Args:
+        at: when it was queued, in seconds.
+        latencies: seconds until it was in an inbox, of each that it came into.
+    """
+
+    at: float
+    latencies: Sequence[float]
 
 
 class _Fate(TypedDict):
@@ -130,6 +156,20 @@ class Figures:
             lost=sum(air.lost for air in self._air.values()),
         )
 
+    def courses(self, seconds: float, steps: int) -> list[Course]:
+        """Return each node's use of the air at so many moments of so many seconds."""
+        times = [seconds * step / steps for step in range(steps + 1)]
+        return [
+            Course(
+                node.name, list(zip(times, _used(self._air[node.number].sent, times), strict=True))
+            )
+            for node in self.scenario.nodes
+        ]
+
+    def fates(self) -> list[Fate]:
+        """Return what became of each message, in the order in which they were queued."""
+        return [Fate(one.at, tuple(one.latencies)) for one in self._messages.values()]
+
     def _station(self, node: Node, seconds: float) -> Station:
         air, limit = self._air[node.number], HOUR * self.scenario.air.region.duty
         own = [one for one in self._messages.values() if one.sender == node.number]
@@ -181,6 +221,18 @@ def most_in_an_hour(sent: Iterable[Sent]) -> float:
             held -= window.popleft().seconds
         most = max(most, held)
     return most
+
+
+def _used(sent: Sequence[Sent], times: Iterable[float]) -> Iterator[float]:
+    """Yield what was sent in the hour before each time; both are in order."""
+    begin = end = 0
+    held = 0.0
+    for time in times:
+        while end < len(sent) and sent[end].end <= time:
+            held, end = held + sent[end].seconds, end + 1
+        while begin < end and sent[begin].end <= time - HOUR:
+            held, begin = held - sent[begin].seconds, begin + 1
+        yield max(0.0, held)
 
 
 def _seconds(sent: Iterable[Sent]) -> float:

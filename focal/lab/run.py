@@ -55,11 +55,16 @@ def run(scenario: told.Scenario, say: Say) -> tuple[list[Station], Lab]:
     Raises:
         FocalError: a link cannot be opened, or the temporary folder cannot be written.
     """
+    figures, seconds = simulate(scenario, say), scenario.duration
+    return figures.stations(seconds), figures.whole(seconds)
+
+
+def simulate(scenario: told.Scenario, say: Say) -> Figures:
+    """Simulate a scenario, as ``run``; return all that was counted."""
     with TemporaryDirectory(prefix="focal-lab-") as folder:
         lab = _Lab(scenario, Path(folder), say)
         run_virtual(lab.main(), 2 * scenario.duration)
-    seconds = scenario.duration
-    return lab.figures.stations(seconds), lab.figures.whole(seconds)
+    return lab.figures
 
 
 def mesh_of(scenario: told.Scenario) -> SimMesh:

@@ -198,16 +198,65 @@ def taken() -> Generator[int]:
         yield holder.getsockname()[1]
 
 
-@pytest.mark.parametrize("command", [["send", "--text", "x"], ["listen"]])
-def test_a_port_in_use(focal: Focal, home: Path, taken: int, command: list[str]) -> None:
-    done = focal("--home", home, *command, "--via", f"{UDP}?listen={taken}&bind=127.0.0.1")
-    assert (done.code, done.out) == (1, "")
-    assert f"UDP port {taken} is in use" in done.line
+@pytest.fixture
+def taken_for_now() -> Generator[socket.socket]:
+    """Give what has a UDP port that is in use until it is closed."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as holder:
+        holder.bind(("127.0.0.1", 0))
+        yield holder
+
+
+def test_a_message_for_a_link_that_is_down_waits_and_says_why(
+    focal: Focal, home: Path, taken: int
+) -> None:
+    link = f"{UDP}?listen={taken}&bind=127.0.0.1"
+    done = focal("--home", home, "--json", "send", "--text", "x", "--via", link, "--timeout", "0.4")
+    first, waits, last = done.objects
+    assert [one["event"] for one in done.objects] == ["queued", "queued", "unknown"]
+    assert waits["reason"].startswith(f"the link is down: UDP port {taken} is in use")
+    assert (done.code, last["id"]) == (1, first["id"])
+    assert f"UDP port {taken} is in use" in last["reason"]
+    (line,) = [line for line in done.err.splitlines() if "is down" in line]
+    assert line == f"{link} is down: {waits['reason'].partition(': ')[2]}; trying again"
+    (row,) = focal("--home", home, "--json", "outbox", "list").objects
+    assert (row["id"], row["state"], row["reason"]) == (first["id"], "queued", waits["reason"])
+    send = ("send", "--text", "x", "--via", link, "--wait", "queued")
+    assert focal("--home", home, *send).code == 0
+
+
+def test_a_listener_stays_while_its_link_is_down(focal: Focal, home: Path, taken: int) -> None:
+    link = f"{UDP}?listen={taken}&bind=127.0.0.1"
+    done = focal("--home", home, "listen", "--via", link, "--timeout", "1.5")
+    assert (done.code, done.out) == (0, "")
+    (line,) = done.err.splitlines()
+    assert line.startswith(f"{link} is down: UDP port {taken} is in use")
+
+
+def test_a_listener_whose_link_comes_up_says_so(home: Path, taken_for_now: socket.socket) -> None:
+    port = taken_for_now.getsockname()[1]
+    link = f"{UDP}?listen={port}&bind=127.0.0.1"
+    command = process("--home", str(home), "listen", "--via", link)
+    with running(command, Deadline()) as listener:
+        listener.line("is down", "err")
+        taken_for_now.close()
+        listener.line(f"{link} is up", "err")
+        listener.signal()
+        assert listener.wait() == 130, listener.story()
+
+
+def test_what_a_link_costs_that_is_down_cannot_be_told(
+    focal: Focal, home: Path, taken: int
+) -> None:
+    link = f"{UDP}?listen={taken}&bind=127.0.0.1"
+    done = focal("--home", home, "send", "--text", "x", "--via", link, "--dry-run")
+    assert (done.code, f"UDP port {taken} is in use" in done.line) == (1, True)
 
 
 def test_a_host_that_there_is_not(focal: Focal, home: Path) -> None:
-    done = focal("--home", home, "send", "--text", "x", "--via", "udp://nosuch.invalid:9")
-    assert (done.code, "nosuch.invalid" in done.line) == (1, True)
+    send = ("send", "--text", "x", "--via", "udp://nosuch.invalid:9", "--timeout", "0.3")
+    done = focal("--home", home, *send)
+    assert done.code == 1
+    assert "nosuch.invalid" in done.err and "focal outbox show" in done.err.splitlines()[-1]
 
 
 def test_nobody_at_the_other_end_ends_unknown_and_loses_nothing(focal: Focal, home: Path) -> None:

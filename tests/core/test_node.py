@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
@@ -17,14 +18,18 @@ from focal.core.errors import SettingsError, SinkError, TransportUnavailable
 from focal.core.events import LinkState, Progress, State, Trouble
 from focal.core.framing import frame as frames
 from focal.core.framing.split import frames_for
-from focal.core.link import Address, Limits, Link, LinkContext, Refused, Report
+from focal.core.hub import Subscription
+from focal.core.link import Address, Limits, Link, LinkContext, Refused, Report, Transport
 from focal.core.mailbox import Mailbox
 from focal.core.message import Kind, Message, MessageId, origin_text
+from focal.core.node import Node
 from focal.core.ports import Delivery
 from focal.core.runtime import run_virtual
 from focal.transports.memory import Conditions, MemoryTransport, Mesh
 
 from .world import Shelf, World, first, lossy, received, until
+
+E = TypeVar("E")
 
 
 @pytest.fixture
@@ -396,6 +401,88 @@ def test_a_link_that_cannot_be_opened_at_the_start_is_told_as_it_is(world: World
             with pytest.raises(TransportUnavailable, match="already has a node called me"):
                 async with world.node("b", links={"y": taken}):
                     raise AssertionError("opened")
+
+    run_virtual(main())
+
+
+@asynccontextmanager
+async def patient(world: World, home: str, link: Transport) -> AsyncGenerator[Node]:
+    """Run a node that waits for its link, which is called x."""
+    with world.spool(home) as spool:
+        async with Node(
+            links={"x": link},
+            spool=spool,
+            codecs=world.codecs,
+            runtime=world.runtime,
+            folder=world.folder / home,
+            patient=True,
+        ) as node:
+            yield node
+
+
+def test_a_patient_node_opens_its_link_when_it_is_there(world: World) -> None:
+    async def main() -> None:
+        mesh = Mesh("air")
+        taken = MemoryTransport(mesh, node="me")
+        async with AsyncExitStack() as stack:
+            async with world.node("a", links={"x": taken}):
+                b = await stack.enter_async_context(patient(world, "b", taken))
+                events = b.events()
+                assert not b.limits
+                (id,) = await b.send(Draft.text("hello"))
+                waits = [event async for event in _some(events, Progress, 2)]
+                assert [event.state for event in waits] == [State.QUEUED] * 2
+                assert "the link is down: " in str(waits[1].reason)
+                assert "already has a node called me" in str(waits[1].reason)
+                with world.spool("b") as spool:
+                    (leg,) = spool.outbox.find(id)
+                    assert (leg.state, leg.reason) == (State.QUEUED, waits[1].reason)
+                down = await first(events, LinkState)
+                assert isinstance(down, LinkState) and not down.up
+            async for event in _some(events, LinkState, 9):
+                if event.up:
+                    break
+            await until(events, State.SENT, id)
+
+    run_virtual(main())
+
+
+def test_what_waits_for_a_link_goes_with_it_where_its_key_is_another_now(world: World) -> None:
+    async def main() -> None:
+        old, new = Mesh("air"), Mesh("air")
+        async with world.node("a", links={"hill": MemoryTransport(old, node="one")}) as a:
+            ids = await a.send(Draft.text("hello", to="mem-9"))
+        async with world.node("a", links={"hill": MemoryTransport(new, node="two")}):
+            pass
+        with world.spool("a") as spool:
+            (leg,) = spool.outbox.find(ids[0])
+            assert leg.link == MemoryTransport(new, node="two").key
+
+    run_virtual(main())
+
+
+async def _some(events: Subscription, kind: type[E], count: int) -> AsyncIterator[E]:
+    """Yield so many events of a kind."""
+    async for event in events:
+        if isinstance(event, kind):
+            yield event
+            if (count := count - 1) == 0:
+                return
+
+
+def test_what_is_not_installed_is_not_waited_for(world: World) -> None:
+    class Missing:
+        key = "missing"
+
+        @asynccontextmanager
+        async def open(self, context: LinkContext, /) -> AsyncGenerator[Link]:
+            raise TransportUnavailable("pip install it") from ImportError("no it")
+            yield
+
+    async def main() -> None:
+        with pytest.raises(TransportUnavailable, match="pip install it"):
+            async with patient(world, "a", Missing()):
+                raise AssertionError("opened")
 
     run_virtual(main())
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import errno
 import os
 import stat
-import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -63,44 +62,34 @@ class Rivals:
 class Finder:
     """Finds the one serial port at which there may be a radio.
 
-    What was found stays it while it is there, whatever else is plugged in meanwhile.
-
     Args:
         ports: lists them.
-        clock: seconds.
     """
 
-    AGAIN = 2.0
-    """Seconds until the next look, where nothing was found: whoever asks may ask often."""
-
-    def __init__(
-        self, ports: Callable[[], Sequence[str]], clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, ports: Callable[[], Sequence[str]]) -> None:
         self._ports = ports
-        self._clock = clock
-        self._found: str | None = None
-        self._looked: float | None = None
+        self._looked = False
+        self._first: str | None = None
 
-    def known(self) -> str | None:
-        """Return it; None: there are several, or none. Raises TransportUnavailable: no library."""
-        if self._found is not None and os.path.exists(self._found):
-            return self._found
-        if self._looked is None or self._clock() >= self._looked + self.AGAIN:
-            self._look()
-            return self._found
-        return None
+    def first(self) -> str | None:
+        """Return the one that there was when this was first asked; None: several, or none.
+
+        Raises:
+            TransportUnavailable: nobody can tell, because the library is missing.
+        """
+        if not self._looked:
+            found = self._ports()
+            self._looked, self._first = True, found[0] if len(found) == 1 else None
+        return self._first
 
     def one(self) -> str:
-        """Return it. Raises TransportUnavailable: there are several, or none, or no library."""
-        if self._found is None or not os.path.exists(self._found):
-            return the_one(self._look())
-        return self._found
+        """Return the one that there is now: the first as long as it is there.
 
-    def _look(self) -> Sequence[str]:
-        found = self._ports()
-        self._found = found[0] if len(found) == 1 else None
-        self._looked = self._clock()
-        return found
+        Raises:
+            TransportUnavailable: there are several, or none.
+        """
+        first = self.first()
+        return first if first and os.path.exists(first) else the_one(self._ports())
 
 
 def stranger(where: str, noise: bytes) -> str:

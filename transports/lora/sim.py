@@ -529,7 +529,7 @@ def _conditions(options: Options) -> Conditions:
     region = options.text("region", usual.region)
     return Conditions(
         region=region,
-        preset=options.text("preset", None) or region_named(region).preset,
+        preset=options.text("preset", region_named(region).preset),
         loss=options.number("loss", usual.loss, least=0, most=0.99),
         burst=options.number("burst", usual.burst, least=0.1, most=3600),
         signed=options.flag("signed", usual.signed),

@@ -52,9 +52,12 @@ class Cable:
 
     @property
     def key(self) -> str:
-        """One for all names that the system has for a port, and for the one that is found."""
+        """One for all names that the system has for a port.
+
+        Without a path it is that of the port that is found when this is first asked, and stays so.
+        """
         try:
-            path = self.path or self.finder.known()
+            path = self.path or self.finder.first()
         except TransportUnavailable:  # who opens it is told
             path = None
         return f"lora:{os.path.realpath(path)}" if path else "lora:serial"

@@ -190,29 +190,24 @@ def test_where_the_library_is_missing_the_key_names_no_port() -> None:
 
 
 def test_a_radio_that_is_found_stays_the_one_until_it_is_gone(tmp_path: Path) -> None:
-    first, second, now, looked = tmp_path / "0", tmp_path / "1", [0.0], [0]
+    first, second = tmp_path / "0", tmp_path / "1"
 
     def ports() -> list[str]:
-        looked[0] += 1
         return sorted(map(str, tmp_path.iterdir()))
 
-    finder = Finder(ports, lambda: now[0])
-    assert (finder.known(), finder.known(), looked) == (None, None, [1])
-    with pytest.raises(TransportUnavailable, match="no radio was found"):
-        finder.one()
     first.touch()
-    assert finder.known() is None
-    now[0] = Finder.AGAIN
-    assert finder.known() == finder.one() == str(first)
+    finder = Finder(ports)
+    assert Cable(finder=finder).key == f"lora:{first}"
     second.touch()
-    assert finder.known() == finder.one() == str(first)
-    first.unlink()
-    assert finder.known() is None
-    assert finder.one() == finder.known() == str(second)
-    first.touch()
-    assert Finder(ports).known() is None
+    assert finder.one() == str(first)
     with pytest.raises(TransportUnavailable, match="several serial ports"):
         Finder(ports).one()
+    first.unlink()
+    assert finder.one() == str(second)
+    assert Cable(finder=finder).key == f"lora:{first}"  # what waits there is still this link's
+    second.unlink()
+    with pytest.raises(TransportUnavailable, match="no radio was found"):
+        finder.one()
 
 
 # limits -----------------------------------------------------------------------------------------
