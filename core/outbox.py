@@ -270,6 +270,26 @@ class Outbox:
             *(state.value for state in State if state.final),
         )
 
+    def backlog(self, link: str) -> tuple[int, int, float | None]:
+        """Return the unfinished messages of a link (its key), their bytes, and the oldest's time.
+
+        That is when it was queued, Unix seconds; None if nothing waits.
+        """
+        [(messages, size, oldest)] = self._db.rows(
+            "SELECT count(*), coalesce(sum(length(message)), 0), min(queued_at)"
+            " FROM leg JOIN outbox USING (id) WHERE link = ? AND done = 0",
+            link,
+        )
+        return messages, size, oldest
+
+    def dead_letters(self) -> dict[str, int]:
+        """Return how many legs of each link (its key) ended refused, expired or unknown."""
+        rows = self._db.rows(
+            "SELECT link, count(*) FROM leg WHERE done AND state IN (?, ?, ?) GROUP BY link",
+            *(state.value for state in State if state.final),
+        )
+        return {link: count for link, count in rows}
+
     def burst(self, id: MessageId, link: str, *, attempts: int, next_index: int) -> None:
         """Write down that a burst begins, before it does.
 

@@ -154,6 +154,11 @@ class Spool:
         """Return a number that differs when another process has committed since; it is cheap."""
         return self.database.data_version()
 
+    def totals(self) -> dict[str, tuple[int, int]]:
+        """Return the messages and bytes in each box: outbox, history, inbox, dropped."""
+        rows = self.database.rows("SELECT what, messages, bytes FROM total")
+        return {what: (messages, size) for what, messages, size in rows}
+
     def purge(self, now: float) -> None:
         """Forget what is too old to be asked for; once an hour is enough."""
         with self.database.transaction():

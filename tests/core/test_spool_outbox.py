@@ -451,3 +451,29 @@ def test_of_too_much_that_changed_nothing_is_overlooked(spool: Spool) -> None:
     assert whole
     assert waiting == list(range(1, REMEMBERED + 2))
     assert not gone
+
+
+def test_what_waits_is_counted_without_being_read(spool: Spool, clock: Clock) -> None:
+    assert spool.outbox.backlog(HILL.link) == (0, 0, None)
+    for sequence in (1, 2, 3):
+        put(spool, message(sequence), HILL, ROOM)
+        clock.now += 10
+    length = len(message(1).to_bytes())
+    assert spool.outbox.backlog(HILL.link) == (3, 3 * length, EPOCH)
+    finish(spool, message(1).id)
+    assert spool.outbox.backlog(HILL.link) == (2, 2 * length, EPOCH + 10)
+    assert spool.outbox.backlog(ROOM.link) == (3, 3 * length, EPOCH)
+    assert spool.totals()["outbox"] == (3, 3 * length)
+
+
+def test_dead_letters_are_counted_by_link(spool: Spool) -> None:
+    assert spool.outbox.dead_letters() == {}
+    for sequence, state in enumerate((State.REFUSED, State.UNKNOWN, State.SENT), 1):
+        put(spool, message(sequence), HILL, ROOM)
+        finish(spool, message(sequence).id, state)
+    assert spool.outbox.dead_letters() == {HILL.link: 2}
+    assert len(spool.outbox.dead()) == 2
+    spool.outbox.retry(message(1).id)
+    assert spool.outbox.dead_letters() == {HILL.link: 1}
+    spool.outbox.expire(EPOCH + 3600)
+    assert spool.outbox.dead_letters() == {HILL.link: 2, ROOM.link: 3}
