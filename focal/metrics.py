@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from functools import partial
@@ -26,18 +26,24 @@ from .meter import METRICS
 from .meter import Meter as Meter
 from .pages import Page, serving_pages
 
+FRESH = 1.0
+"""Seconds for which a page is kept: what is read costs the same, however often it is asked for."""
+
 if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric as Family
 
 
 @asynccontextmanager
-async def serving(meter: Meter, host: str, port: int) -> AsyncGenerator[int]:
+async def serving(
+    meter: Meter, host: str, port: int, *, fresh: float = FRESH
+) -> AsyncGenerator[int]:
     """Serve ``/metrics``, ``/health`` and ``/ready`` by HTTP for the time of the context.
 
     Args:
         meter: what is served; it is read in a thread, and when the context has ended no more.
         host: the name or address to listen on.
         port: 0 is any that is free.
+        fresh: seconds for which a page is not read anew.
 
     Yields:
         The port.
@@ -49,24 +55,49 @@ async def serving(meter: Meter, host: str, port: int) -> AsyncGenerator[int]:
     executor = ThreadPoolExecutor(1, thread_name_prefix="focal-metrics")
     in_thread = partial(asyncio.get_running_loop().run_in_executor, executor)
 
+    def health() -> Page:
+        found = meter.health()
+        return _json(found, good=found["status"] != "down")
+
+    def metrics() -> Page:
+        return Page(exposition(), content_type=content_type)
+
+    kept = {
+        "/health": _Kept(partial(in_thread, health), fresh),
+        "/metrics": _Kept(partial(in_thread, metrics), fresh),
+    }
+
     async def answer(path: str) -> Page | None:
-        match path:
-            case "/metrics":
-                return Page(await in_thread(exposition), content_type=content_type)
-            case "/health":
-                health = await in_thread(meter.health)
-                return _json(health, good=health["status"] != "down")
-            case "/ready":
-                unopened = meter.unopened
-                return _json({"ready": not unopened, "unopened": unopened}, good=not unopened)
-            case _:
-                return None
+        if path == "/ready":
+            unopened = meter.unopened
+            return _json({"ready": not unopened, "unopened": unopened}, good=not unopened)
+        return await kept[path].get() if path in kept else None
 
     try:
         async with serving_pages(answer, host, port) as bound:
             yield bound
     finally:
         await asyncio.to_thread(executor.shutdown)  # the spool may be closed after it
+
+
+class _Kept:
+    """A page that is made anew only after a while, however many ask for it meanwhile."""
+
+    def __init__(self, make: Callable[[], Awaitable[Page]], fresh: float) -> None:
+        self._make = make
+        self._fresh = fresh
+        self._lock = asyncio.Lock()
+        self._page: Page | None = None
+        self._until = 0.0
+
+    async def get(self) -> Page:
+        """Return it."""
+        now = asyncio.get_running_loop().time
+        async with self._lock:
+            if self._page is None or now() >= self._until:
+                self._page = await self._make()
+                self._until = now() + self._fresh
+            return self._page
 
 
 def _json(value: dict[str, object], *, good: bool) -> Page:

@@ -407,6 +407,20 @@ def test_a_disk_that_is_slow_keeps_nobody_waiting_but_who_asked(spool: Spool) ->
     asyncio.run(main())
 
 
+@pytest.mark.parametrize(("fresh", "second"), [(0.0, 1), (1e9, 0)])
+def test_a_page_is_read_anew_only_after_a_while(
+    fresh: float, second: float, spool: Spool, meter: Meter
+) -> None:
+    async def main() -> None:
+        async with asyncio.timeout(20), serving(meter, "127.0.0.1", 0, fresh=fresh) as port:
+            for waiting in (0, second):
+                page = await asyncio.to_thread(ask, port, "/metrics")
+                assert read(page.body)["waiting_messages"]["hill",] == waiting
+                put(spool, message(1))
+
+    asyncio.run(main())
+
+
 def test_without_the_extra_one_line_names_it(tmp_path: Path) -> None:
     (tmp_path / "prometheus_client.py").write_text("raise ImportError('no such module')")
     program = (
