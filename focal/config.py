@@ -7,19 +7,30 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, TypeAlias, cast
 
 from .home import home_folder
-from .settings import FILE, LinkSettings, Settings, Table, Value, setting_of, settings_file
+from .settings import (
+    FILE,
+    BridgeSettings,
+    LinkSettings,
+    Settings,
+    Table,
+    Value,
+    key_of,
+    setting_of,
+    settings_file,
+)
 
 HIDDEN = "***"
 """What is shown of a secret."""
 
 Path_: TypeAlias = tuple[str, ...]
-Shown: TypeAlias = Value | list[str] | None
+Shown: TypeAlias = Value | Sequence[Value] | None
+Tables: TypeAlias = Sequence[Mapping[str, Shown]]
 
 _SECRET = re.compile(r"pass(word|wd|phrase)?$|token|key|psk|secret|credential", re.IGNORECASE)
 _USERINFO = re.compile(r"(?<=://)([^:@/]*):.*@")
@@ -33,12 +44,13 @@ class Setting:
 
     Args:
         key: as in the file, with dots: ``links.hill.url``; ``home`` is the home's folder.
-        value: with what is secret in it hidden; None where it is not set.
+        value: with what is secret in it hidden; None where it is not set. Of ``bridge`` it is a
+            list of tables.
         origin: ``default``, ``FILE:LINE``, a variable's name or a flag's.
     """
 
     key: str
-    value: Shown
+    value: Shown | Tables
     origin: str
 
 
@@ -85,7 +97,7 @@ def show(home: Path | None, environment: Mapping[str, str], **flags: object) -> 
     return [
         Setting("home", str(folder), where),
         *(
-            Setting(_dotted(path), hidden(path[-1], value), origins.get(path, "default"))
+            Setting(_dotted(path), value, origins.get(path, "default"))
             for path, value in _leaves(settings)
         ),
     ]
@@ -102,15 +114,24 @@ def hidden(name: str, value: Shown) -> Shown:
         return value
     if _SECRET.search(name):
         return HIDDEN
-    if isinstance(value, list):
-        return [_veiled(item) for item in value]
-    return _veiled(value) if isinstance(value, str) else value
+    if isinstance(value, str):
+        return _veiled(value)
+    if isinstance(value, Sequence):
+        return [_veiled(item) if isinstance(item, str) else item for item in value]
+    return value
 
 
-def toml(value: Shown) -> str:
+def toml(value: Shown | Tables) -> str:
     """Return a value as TOML writes it."""
+    if isinstance(value, list):
+        items = cast("Tables | Sequence[Value]", value)
+        return f"[{', '.join(_table(it) if isinstance(it, Mapping) else toml(it) for it in items)}]"
     # JSON's strings are TOML's, but for DEL, which TOML wants escaped.
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _table(table: Mapping[str, Shown]) -> str:
+    return "{" + ", ".join(f"{name} = {toml(value)}" for name, value in table.items()) + "}"
 
 
 def lines(text: str) -> dict[Path_, int]:
@@ -131,7 +152,10 @@ def lines(text: str) -> dict[Path_, int]:
             continue
         if statement.lstrip().startswith("["):
             table = _header(said)
-        found |= {(*table, *path): start for path in _paths(said)}
+            if statement.lstrip().startswith("[["):
+                found.setdefault(table, start)
+        else:
+            found |= {(*table, *path): start for path in _paths(said)}
         statement, start = "", number + 1
     return found
 
@@ -151,18 +175,27 @@ def _from_environment(environment: Mapping[str, str], links: Iterable[str]) -> d
     }
 
 
-def _leaves(settings: Settings) -> Iterator[tuple[Path_, Shown]]:
+def _leaves(settings: Settings) -> Iterator[tuple[Path_, Shown | Tables]]:
     yield from _section("defaults", settings.defaults)
     for name, link in settings.links.items():
         for key, value in _link(link):
-            yield ("links", name, key), value
+            yield ("links", name, key), hidden(key, value)
+    yield ("bridge",), [dict(_said(table)) for table in settings.bridge]
     yield from _section("spool", settings.spool)
     yield from _section("models", settings.models)
 
 
 def _section(table: str, section: object) -> Iterator[tuple[Path_, Shown]]:
     for field in fields(cast(Any, section)):
-        yield (table, field.name), _listed(getattr(section, field.name))
+        value = _listed(getattr(section, field.name))
+        yield (table, field.name), hidden(field.name, value)
+
+
+def _said(table: BridgeSettings) -> Iterator[tuple[str, Shown]]:
+    """Yield what a table says, what is as by default left out."""
+    for field in fields(table):
+        if (value := getattr(table, field.name)) != field.default:
+            yield key_of(field), hidden(field.name, _listed(value))
 
 
 def _link(link: LinkSettings) -> Iterator[tuple[str, Shown]]:
@@ -171,9 +204,11 @@ def _link(link: LinkSettings) -> Iterator[tuple[str, Shown]]:
     if link.scheme is not None:
         yield "scheme", link.scheme
     yield from link.options.items()
+    if link.public is not None:
+        yield "public", link.public
 
 
-def _listed(value: Value | tuple[str, ...] | None) -> Shown:
+def _listed(value: Value | tuple[Value, ...] | None) -> Shown:
     return list(value) if isinstance(value, tuple) else value
 
 

@@ -10,22 +10,31 @@ import re
 from dataclasses import MISSING, Field, fields
 from typing import Any, TypeAlias, cast, get_args
 
+from .core.bridge import Full
 from .core.database import Durability
 from .plugins.models.settings import ModelSettings
-from .settings import Defaults, LinkSettings, SpoolSettings, Wait
+from .settings import BridgeSettings, Defaults, KindName, LinkSettings, SpoolSettings, Wait, key_of
 
 Json: TypeAlias = dict[str, Any]
 
 DRAFT = "http://json-schema.org/draft-07/schema#"
 _TEXTS: Json = {"type": "array", "items": {"type": "string"}}
+_KIND: Json = {"enum": list(get_args(KindName))}
+_CODEC: Json = {"type": ["string", "integer"]}
 _OPTION: Json = {"type": ["string", "number", "boolean"]}
 _TYPES: dict[str, Json] = {
     "str": {"type": "string"},
     "str | None": {"type": "string"},
     "float": {"type": "number"},
+    "float | None": {"type": "number"},
     "int": {"type": "integer"},
+    "int | None": {"type": "integer"},
     "bool": {"type": "boolean"},
+    "bool | None": {"type": "boolean"},
     "tuple[str, ...]": {"anyOf": [{"type": "string"}, _TEXTS]},
+    "tuple[KindName, ...]": {"anyOf": [_KIND, {"type": "array", "items": _KIND}]},
+    "tuple[str | int, ...]": {"anyOf": [_CODEC, {"type": "array", "items": _CODEC}]},
+    "Full": {"enum": [full.value for full in Full]},
     "Wait": {"enum": list(get_args(Wait))},
     "Durability": {"enum": list(get_args(Durability))},
 }
@@ -45,6 +54,11 @@ def schema() -> Json:
                     "description": "The links, by the names that --via calls them.",
                     "additionalProperties": _link(),
                 },
+                "bridge": {
+                    "type": "array",
+                    "description": "What crosses, for focal bridge: one table or more.",
+                    "items": _section(BridgeSettings),
+                },
                 "spool": _section(SpoolSettings),
                 "models": _section(ModelSettings),
             }
@@ -61,7 +75,8 @@ def explained(section: type) -> dict[str, str]:
 
 def _section(section: type) -> Json:
     about = (section.__doc__ or "").partition("\n")[0]
-    properties = {f.name: _property(f, explained(section)[f.name]) for f in fields(section)}
+    told = explained(section)
+    properties = {key_of(f): _property(f, told[f.name]) for f in fields(section)}
     return {**_table(properties), "description": about}
 
 
@@ -74,7 +89,8 @@ def _property(field: Field[Any], about: str) -> Json:
 def _link() -> Json:
     """Return a link: one of url and scheme, and whatever options its transport knows."""
     about = explained(LinkSettings)
-    properties = {name: _TYPES["str"] | {"description": about[name]} for name in ("url", "scheme")}
+    types = {"url": "str", "scheme": "str", "public": "bool"}
+    properties = {name: _TYPES[of] | {"description": about[name]} for name, of in types.items()}
     return {
         **_table(properties),
         "description": "A configured link: a URL, or a scheme with its parts.",

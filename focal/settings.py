@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import Field, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, TypeVar, cast, get_args
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
+from .core.bridge import QUEUE, Full, Rate
 from .core.database import Durability
 from .core.errors import SettingsError
 from .core.message import MAX_LIFETIME, MAX_NAME
@@ -35,8 +37,17 @@ PLAIN = (
 
 Wait: TypeAlias = Literal["queued", "sent", "delivered"]
 Value: TypeAlias = str | int | float | bool
+KindName: TypeAlias = Literal["voice", "text", "data", "receipt", "sealed"]
 Table: TypeAlias = dict[str, Any]
 T = TypeVar("T")
+
+RATE = r"^[1-9][0-9]*/(s|min|h|d)$"
+"""How a rate is written."""
+
+FIRST = 1000
+"""The highest priority that settings can give, and below 0 the lowest."""
+
+_SECONDS = {"s": 1.0, "min": 60.0, "h": 3600.0, "d": 86_400.0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +59,14 @@ class LinkSettings:
         url: as in ``--via``; else ``scheme`` says it.
         scheme: with the options ``host``, ``port`` and ``path`` it makes the URL.
         options: whatever the transport knows, by the names in its URL's query.
+        public: whether strangers listen there, for focal bridge; without it, the URL tells.
     """
 
     name: str
     url: str | None = None
     scheme: str | None = None
     options: Mapping[str, Value] = field(default_factory=dict[str, Value])
+    public: bool | None = None
 
     def address(self, default: Callable[[str], str]) -> str:
         """Return the link as one URL; ``default`` tells what a bare scheme stands for."""
@@ -103,11 +116,56 @@ class SpoolSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class BridgeSettings:
+    """What crosses between links: from each link of ``from`` to each link of ``to``.
+
+    Args:
+        from_: the links that it comes from; without it, all that the tables name but the one that
+            it goes to.
+        to: the links that it goes to; without it, all that ``from`` names.
+        kinds: of message that may cross; without it, all. Receipts of what crossed go back anyway.
+        codecs: names of qualities or numbers of codecs; of voice only these may cross.
+        senders: origins (~1a2b3c4d) and display names; only what they say may cross.
+        size: bytes of a message, at most.
+        rate: messages in a second, minute, hour or day, at most: 5/s, 30/min, 20/h, 100/d.
+        airtime: seconds on air in any hour, at most.
+        lifetime: seconds that a message may wait here, beside its own lifetime.
+        priority: beside others that wait for the same link; those of this node have 0.
+        queue: messages that may wait.
+        full: what gives way when more come.
+    """
+
+    from_: tuple[str, ...] = ()
+    to: tuple[str, ...] = ()
+    kinds: tuple[KindName, ...] = ()
+    codecs: tuple[str | int, ...] = ()
+    senders: tuple[str, ...] = ()
+    size: int | None = field(default=None, metadata={"minimum": 1})
+    rate: str | None = field(default=None, metadata={"pattern": RATE})
+    airtime: float | None = field(default=None, metadata={"exclusiveMinimum": 0})
+    lifetime: float | None = field(
+        default=None, metadata={"exclusiveMinimum": 0, "maximum": MAX_LIFETIME}
+    )
+    priority: int = field(default=0, metadata={"minimum": -FIRST, "maximum": FIRST})
+    queue: int = field(default=QUEUE, metadata={"minimum": 1})
+    full: Full = Full.WAIT
+
+    @property
+    def per(self) -> Rate | None:
+        """The rate."""
+        if self.rate is None:
+            return None
+        messages, _, unit = self.rate.partition("/")
+        return Rate(int(messages), _SECONDS[unit])
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """Everything that is configured, links by their names."""
 
     defaults: Defaults = Defaults()
     links: Mapping[str, LinkSettings] = field(default_factory=dict[str, LinkSettings])
+    bridge: tuple[BridgeSettings, ...] = ()
     spool: SpoolSettings = SpoolSettings()
     models: ModelSettings = field(default_factory=ModelSettings)
 
@@ -121,6 +179,11 @@ class Settings:
         path = settings_file(folders)
         if path is None:
             return cls.merge({}, environment, FILE)
+        return cls.of(path, environment)
+
+    @classmethod
+    def of(cls, path: Path, environment: Mapping[str, str]) -> Settings:
+        """Read a file, then the environment. Raises SettingsError."""
         return cls.merge(read_toml(path), environment, str(path))
 
     @classmethod
@@ -130,6 +193,7 @@ class Settings:
         settings = cls(
             _section(Defaults(), table.get("defaults", {}), f"{where}, [defaults]"),
             dict(_links(table.get("links", {}), where)),
+            tuple(_bridges(table.get("bridge", []), where)),
             _section(SpoolSettings(), table.get("spool", {}), f"{where}, [spool]"),
             _section(ModelSettings(), table.get("models", {}), f"{where}, [models]"),
         )
@@ -155,6 +219,17 @@ class Settings:
         section = getattr(self, table)
         value = _typed(section, keys[0], text, variable)
         return replace(self, **{table: replace(section, **value)})
+
+
+def key_of(field: Field[Any]) -> str:
+    """Return what a field is called in the file: ``from_`` is ``from``, a word of Python's."""
+    return field.name.rstrip("_")
+
+
+def rate_text(rate: Rate) -> str:
+    """Return a rate as it is written: ``20/h``."""
+    unit = next(unit for unit, seconds in _SECONDS.items() if seconds == rate.seconds)
+    return f"{rate.messages}/{unit}"
 
 
 def settings_file(folders: Iterable[Path]) -> Path | None:
@@ -187,6 +262,8 @@ def setting_of(variable: str, links: Iterable[str]) -> tuple[str, ...] | None:
         _refuse_slip(variable)
         return None
     _known([table], [f.name for f in fields(Settings)], variable)
+    if table == "bridge":
+        raise SettingsError(f"{variable}: what crosses is said in {FILE}, under [[bridge]]")
     if table != "links":
         return table, "__".join(keys)
     if len(keys) != 2 or not all(keys):
@@ -241,15 +318,15 @@ def _table(value: object, where: str) -> Table:
 
 def _typed(section: object, name: str, value: object, where: str) -> dict[str, object]:
     """Read one value of a section as what its field is: a file's value or a variable's text."""
-    types = {f.name: str(f.type) for f in fields(cast(Any, section))}
-    _known([name], types, where)
-    what, read = _READERS[types[name]]
+    known = {key_of(f): f for f in fields(cast(Any, section))}
+    _known([name], known, where)
+    what, read = _READERS[str(known[name].type)]
     try:
         typed = read(value)
     except (KeyError, TypeError, ValueError):
         raise SettingsError(f"{where}: {name} is {what}, not {value!r}") from None
     _check(name, typed, where)
-    return {name: typed}
+    return {known[name].name: typed}
 
 
 def _check(name: str, value: object, where: str) -> None:
@@ -272,10 +349,32 @@ def _check(name: str, value: object, where: str) -> None:
         case "lifetime", float() if not 0 < value <= MAX_LIFETIME:
             most = f"{MAX_LIFETIME} s (7 days)"
             raise SettingsError(f"{where}: a message's lifetime is above 0 and at most {most}")
+        case "kinds" | "codecs" | "senders" | "from" | "to", ():
+            raise SettingsError(f"{where}: {name} is empty: name one, or leave it away")
+        case "kinds", tuple():
+            for kind in cast("tuple[str, ...]", value):
+                _one_of(kind, get_args(KindName), f"{where}: a kind of message")
+        case "codecs", tuple():
+            _check_codecs(cast("tuple[str | int, ...]", value), where)
+        case "rate", str() if not re.fullmatch(RATE, value):
+            written = "5/s, 30/min, 20/h or 100/d"
+            raise SettingsError(f"{where}: rate is written {written}, not {value!r}")
+        case "size" | "queue", int() if value < 1:
+            raise SettingsError(f"{where}: {name} is 1 at least")
+        case "airtime", float() if not 0 < value < math.inf:
+            raise SettingsError(f"{where}: airtime is a number of seconds above 0")
+        case "priority", int() if not -FIRST <= value <= FIRST:
+            raise SettingsError(f"{where}: priority is a number from -{FIRST} to {FIRST}")
         case "name", str() if not 0 < len(value.encode()) <= MAX_NAME:
             raise SettingsError(f"{where}: a display name has 1 to {MAX_NAME} bytes of UTF-8")
         case _:
             pass
+
+
+def _check_codecs(codecs: tuple[str | int, ...], where: str) -> None:
+    for codec in codecs:
+        if isinstance(codec, int) and not 0 < codec < 256:
+            raise SettingsError(f"{where}: a codec's number is 1 to 255, not {codec}")
 
 
 def _one_of(value: str, known: tuple[str, ...], what: str) -> None:
@@ -293,6 +392,12 @@ def _strings(value: object) -> tuple[str, ...]:
     if isinstance(value, list):
         return tuple(_string(item) for item in cast(list[object], value))
     return tuple(part for part in _string(value).split(",") if part)
+
+
+def _words(value: object) -> tuple[str | int, ...]:
+    """Read texts and whole numbers, one or a list."""
+    items = cast(list[object], value) if isinstance(value, list) else [value]
+    return tuple(item if isinstance(item, str) else _whole(item) for item in items)
 
 
 def _whole(value: object) -> int:
@@ -316,12 +421,24 @@ _READERS: dict[str, tuple[str, Callable[[object], object]]] = {
     "str": ("a text", _string),
     "str | None": ("a text", _string),
     "Durability": ("a text", _string),
+    "Full": ("wait, oldest, newest or largest", lambda value: Full(_string(value))),
     "Wait": ("a text", _string),
     "float": ("a number", _number),
+    "float | None": ("a number", _number),
     "int": ("a whole number", _whole),
+    "int | None": ("a whole number", _whole),
     "bool": ("true or false", _flag),
+    "tuple[KindName, ...]": ("a text or a list of texts", _strings),
     "tuple[str, ...]": ("a text or a list of texts", _strings),
+    "tuple[str | int, ...]": ("a text, a whole number, or a list of them", _words),
 }
+
+
+def _bridges(tables: object, where: str) -> Iterator[BridgeSettings]:
+    if not isinstance(tables, list):
+        raise SettingsError(f"{where}: write [[bridge]], with two brackets: there may be several")
+    for number, table in enumerate(cast(list[object], tables), 1):
+        yield _section(BridgeSettings(), table, f"{where}, [[bridge]] {number}")
 
 
 def _links(table: object, where: str) -> Iterator[tuple[str, LinkSettings]]:
@@ -340,8 +457,20 @@ def _link(name: str, options: Table, where: str) -> LinkSettings:
         raise SettingsError(f"{where}: say either url or scheme, for example url = 'udp://…'{slip}")
     if not isinstance(url if scheme is None else scheme, str):
         raise SettingsError(f"{where}: {'url' if scheme is None else 'scheme'} is a text")
-    rest = {key: value for key, value in options.items() if key not in ("url", "scheme")}
-    return LinkSettings(name, url, scheme, rest)
+    rest = {key: value for key, value in options.items() if key not in _OF_FOCAL}
+    public = _public(options["public"], where) if "public" in options else None
+    return LinkSettings(name, url, scheme, rest, public)
+
+
+_OF_FOCAL = ("url", "scheme", "public")
+"""What is said of a link and is no option of its transport's."""
+
+
+def _public(value: object, where: str) -> bool:
+    try:
+        return _flag(value)
+    except (KeyError, TypeError):
+        raise SettingsError(f"{where}: public is true or false, not {value!r}") from None
 
 
 def _with_option(
@@ -351,9 +480,13 @@ def _with_option(
     old = links.get(name)
     if option in ("url", "scheme"):
         options = dict(old.options) if old else {}
+        if old and old.public is not None:
+            options["public"] = old.public
         return {**links, name: _link(name, {**options, option: text}, variable)}
     if old is None:
         raise SettingsError(f"{variable}: no link {name!r}{nearest(name, links)}")
+    if option == "public":
+        return {**links, name: replace(old, public=_public(text, variable))}
     return {**links, name: replace(old, options={**old.options, option: text})}
 
 
@@ -379,7 +512,7 @@ def _refuse_slip(variable: str) -> None:
     if variable in PLAIN:
         return
     word = variable.removeprefix(PREFIX)
-    for table in (f.name.upper() for f in fields(Settings)):
+    for table in (f.name.upper() for f in fields(Settings) if f.name != "bridge"):
         if word.startswith(f"{table}_"):
             meant = f"{PREFIX}{table}__{word.removeprefix(table + '_')}"
             raise SettingsError(f"{variable}: two underscores are wanted: {meant}")

@@ -233,6 +233,7 @@ MODULES = {
     "demo": ".demo",
     "send": ".send",
     "listen": ".listen",
+    "bridge": ".bridge",
     "encode": ".encode",
     "decode": ".decode",
     "info": ".info",

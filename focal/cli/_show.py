@@ -13,8 +13,9 @@ from typing import Any, TypeAlias
 import click
 
 from ..config import Config, Setting, toml
-from ..core.events import Progress, Received
+from ..core.events import Passed, Progress, Received
 from ..core.message import Kind, origin_text
+from ..crossing import Crossing, Decision, Tried
 from ..lab.happened import Happened
 from ..plugins.findings import Finding
 from ..plugins.models.disk import mega
@@ -40,6 +41,7 @@ from ..results import (
     Weights,
 )
 from ._air import clock, cost_line, packet_rows, price_rows, spent_lines
+from ._bridge import OfBridge, bridge_object, bridge_text
 from ._fared import demo_rows, lab_rows, preset_lines, station_line
 
 OfMessage: TypeAlias = Progress | Received | Decoded | Encoded | Held | Info | Outgoing
@@ -47,7 +49,7 @@ OfModels: TypeAlias = Model | Optimized | Quality | Removed | Weights
 OfAir: TypeAlias = Airtime | Cost | Price | Spent
 OfHere: TypeAlias = Config | Finding | Plugin | Setting
 OfLab: TypeAlias = Happened | Lab | Station
-Result: TypeAlias = OfMessage | OfModels | OfAir | OfHere | OfLab | Demo
+Result: TypeAlias = OfMessage | OfModels | OfAir | OfHere | OfLab | OfBridge | Demo
 Object: TypeAlias = dict[str, Any]
 
 
@@ -81,6 +83,8 @@ def _object(result: Result) -> Object:
         return _progress(result)
     if isinstance(result, Received):
         return _received(result)
+    if isinstance(result, OfBridge):
+        return bridge_object(result)
     if isinstance(result, Happened):
         return {**_known(asdict(result)), "at": round(result.at, 3)}
     fields = {name: value for name, value in asdict(result).items() if name != "id"}
@@ -123,6 +127,8 @@ def as_text(result: Result) -> str:
             return table(lab_rows(one))
         case Station() as s:
             return station_line(s)
+        case Passed() | Decision() | Crossing() | Tried():
+            return bridge_text(result)
         case Price() as p:
             return table(price_rows(p))
         case Cost() as c:

@@ -1,0 +1,67 @@
+"""A valve before a node's links: shut, what still arrives stays with who has it.
+
+The law of this module: what was taken before is untouched, and nothing is acknowledged that was
+not taken. Links whose frames may be answers to ours stay open.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from .core.link import Address, Limits, Link, LinkContext, Packet, Report, Transport
+
+
+class Valve:
+    """Open until it is shut."""
+
+    def __init__(self) -> None:
+        self.is_shut = False
+
+    def shut(self) -> None:
+        """Let nothing more through."""
+        self.is_shut = True
+
+
+@dataclass(frozen=True, slots=True)
+class Valved:
+    """A transport whose message links are behind a valve."""
+
+    inner: Transport
+    valve: Valve
+
+    @property
+    def key(self) -> str:
+        return self.inner.key
+
+    @asynccontextmanager
+    async def open(self, context: LinkContext, /) -> AsyncGenerator[Link]:
+        async with self.inner.open(context) as link:
+            yield _ValvedLink(link, self.valve) if link.limits.kind == "message" else link
+
+
+@dataclass(frozen=True, slots=True)
+class _ValvedLink:
+    link: Link
+    valve: Valve
+
+    @property
+    def limits(self) -> Limits:
+        return self.link.limits
+
+    async def send(self, data: bytes, /, *, to: Address | None = None) -> int:
+        return await self.link.send(data, to=to)
+
+    async def receive(self) -> Packet:
+        packet = await self.link.receive()
+        if self.valve.is_shut:  # it is not acknowledged, so it comes again when we are back
+            await asyncio.get_running_loop().create_future()
+        return packet
+
+    def reports(self) -> AsyncIterator[Report]:
+        return self.link.reports()
+
+    async def aclose(self) -> None:
+        await self.link.aclose()
