@@ -12,6 +12,31 @@ from heapq import heappop, heappush
 from .changed import Mark
 from .leg import Weight, Weights
 from .message import MessageId
+from .scheduler import Job
+
+TURN = "it waits for its turn"
+"""What is said of those that are not the first."""
+
+
+def job_of(weight: Weight, seconds: float, now: float, unix: float, *, replies: bool = True) -> Job:
+    """Return a message as the scheduler has it.
+
+    Args:
+        weight: the message.
+        seconds: of air that it takes.
+        now: the time on the scheduler's clock.
+        unix: the same time in Unix seconds.
+        replies: whether anything comes back on this link.
+    """
+    return Job(
+        weight.id,
+        seconds,
+        now - (unix - weight.queued_at),
+        now + (weight.expires_at - unix),
+        weight.priority,
+        agreed=weight.agreed,
+        begun=weight.begun and replies,
+    )
 
 
 @dataclass(slots=True)

@@ -11,12 +11,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
-from .backlog import Backlog
+from .backlog import TURN, Backlog, job_of
 from .datagrams import MAX_ASKING, DatagramCarrier, Sending
 from .draft import burst_airtime
 from .errors import TooLong
 from .events import Progress, State
 from .framing.effects import Out
+from .framing.pace import CONTENTION
 from .framing.split import cut_for
 from .ledger import Promise
 from .message import Message, MessageId, check_of, destination_of
@@ -37,6 +38,9 @@ WORTH = 60.0
 MOVED = 5.0
 """Seconds by which the end of a wait moves before it is told again."""
 
+STUCK = "there is no air left in this hour for the rest of it"
+"""What is said of a message on its way whose next frame waits."""
+
 TELLING = 64
 """Messages that are told at once that they wait for their turn."""
 
@@ -49,14 +53,14 @@ class _Told:
     """What was told of a wait: why, numbers left out, and until when."""
 
     why: str
-    until: float | None
+    until: float
 
-    def says(self, why: str, until: float | None) -> bool:
+    def says(self, why: str, until: float) -> bool:
         """Tell whether that was told already, nearly."""
-        if self.why != why or None in (self.until, until):
-            return self.why == why and self.until == until
-        assert self.until is not None and until is not None
-        return abs(self.until - until) < MOVED
+        return self.why == why and abs(self.until - until) < MOVED
+
+
+_NOTHING = _Told("", 0.0)
 
 
 class RadioCarrier(DatagramCarrier):
@@ -72,6 +76,7 @@ class RadioCarrier(DatagramCarrier):
         self._promises: dict[int, Promise] = {}
         self._told: dict[MessageId, _Told] = {}
         self._look_at: float | None = None
+        self._out_at = 0.0
         self._backlog = Backlog()
         self._costs: _Costs = {}
         self._measure: tuple[float | None, ...] = ()
@@ -116,7 +121,6 @@ class RadioCarrier(DatagramCarrier):
         if measure != self._measure:  # the radio was set otherwise: everything costs something else
             self._measure, self._costs = measure, {}
             self._backlog.forget()
-        came = self._backlog.mark is not None
         fresh, places = await self.hub.desk.do(self._weigh)
         for id in self._backlog.gone:
             self._planner.queue.drop(id)
@@ -125,7 +129,7 @@ class RadioCarrier(DatagramCarrier):
         fresh = [weight for weight in fresh if weight.id not in flying]
         for weight in fresh:
             await self._enlist(weight, places, limits)
-        return [weight.id for weight in fresh] if came else []
+        return [weight.id for weight in fresh]
 
     def _weigh(self) -> tuple[list[Weight], dict[int, Address | None]]:
         found = self.hub.desk.spool.outbox.weights(self.key, self._backlog.mark)
@@ -140,20 +144,8 @@ class RadioCarrier(DatagramCarrier):
         except TooLong as error:
             await self._end_unsent(weight.id, str(error))
             return
-        ago = self.hub.runtime.unix() - weight.queued_at
-        left = weight.expires_at - self.hub.runtime.unix()
-        now = self._books.ledger.now()
-        self._planner.queue.add(
-            Job(
-                weight.id,
-                seconds,
-                now - ago,
-                now + left,
-                weight.priority,
-                agreed=weight.agreed,
-                begun=weight.begun and limits.replies,
-            )
-        )
+        now, unix = self._books.ledger.now(), self.hub.runtime.unix()
+        self._planner.queue.add(job_of(weight, seconds, now, unix, replies=limits.replies))
 
     def _airtime(
         self, weight: Weight, places: Mapping[int, Address | None], limits: Limits
@@ -194,39 +186,54 @@ class RadioCarrier(DatagramCarrier):
         """
         id, until = _message(plan.job), self._unix_of(plan.at)
         ask = plan.ask and self._link.limits.asks
-        if not await self._tell(id, plan.reason, until, ask=ask):
+        if not await self._tell([id], plan.reason, until, ask=ask):
             self._planner.queue.drop(id)
             return False
         self._look_at = plan.look_at
-        for other in [other for other in new if other != id][:TELLING]:
-            await self._tell(other, f"it waits for its turn: {plan.reason}", until, ask=ask)
+        await self._tell_others([n for n in new if n != id], plan.reason, until, ask=ask)
         return True
 
     async def _wait_for_another(self, new: Sequence[MessageId]) -> None:
         """Say of what has just come that it waits until another one is confirmed."""
         flying = {sending.leg.id for sending in self._sending.values()}
         until = self.hub.runtime.unix() + self.talk.pace.silence(0) + self._out_in()
-        for id in [id for id in new if id not in flying and id in self._planner.queue][:TELLING]:
-            await self._tell(id, "it waits for its turn: another one is on its way", until)
+        others = [id for id in new if id not in flying and id in self._planner.queue]
+        await self._tell_others(others, "another one is on its way", until)
 
-    async def _tell(self, id: MessageId, why: str, until: float, *, ask: bool = False) -> bool:
-        """Say why a message waits, unless that was said; tell whether it does."""
+    async def _tell_others(
+        self, ids: Sequence[MessageId], why: str, until: float, *, ask: bool = False
+    ) -> None:
+        """Say of those that came last that they wait for those before them."""
+        await self._tell(ids[-TELLING:], f"{TURN}: {why}", until, ask=ask)
+
+    async def _tell(
+        self, ids: Sequence[MessageId], why: str, until: float, *, ask: bool = False
+    ) -> bool:
+        """Say why messages wait, unless that was said; tell whether they all do."""
         kind = _NUMBER.sub("", why)  # of the same thing with other numbers it is not told again
-        told = self._told.get(id)
-        if told is not None and told.says(kind, until):
-            return True
-        event = await self.hub.desk.do(lambda: self._write_wait(id, why, until, ask))
-        if event is None:
-            return False
-        self._told[id] = _Told(kind, until)
-        self.hub.publish(event)
-        return True
+        news = [id for id in ids if not self._told.get(id, _NOTHING).says(kind, until)]
+        written = await self.hub.desk.do(
+            lambda: [self._write_wait(id, why, until, ask) for id in news]
+        )
+        for id, (waits, event) in zip(news, written, strict=True):
+            if waits:
+                self._told[id] = _Told(kind, until)
+                self.hub.publish(event)
+        return all(waits for waits, _ in written)
 
-    def _write_wait(self, id: MessageId, why: str, until: float, ask: bool) -> Progress | None:
-        if self._open_leg(id) is None:
-            return None
+    def _write_wait(
+        self, id: MessageId, why: str, until: float, ask: bool
+    ) -> tuple[bool, Progress | None]:
+        """Return whether a message waits, and the event, unless the spool knew that already."""
+        leg = self._open_leg(id)
+        if leg is None:
+            return False, None
+        if leg.reason == why and leg.until is not None and abs(leg.until - until) < MOVED:
+            return True, None
         outbox, at = self.hub.desk.spool.outbox, self.hub.runtime.unix()
-        return outbox.progress(id, self.key, State.QUEUED, at=at, reason=why, until=until, ask=ask)
+        return True, outbox.progress(
+            id, self.key, State.QUEUED, at=at, reason=why, until=until, ask=ask
+        )
 
     def _unix_of(self, at: float) -> float:
         """Return a time that the planner told in Unix seconds."""
@@ -261,11 +268,14 @@ class RadioCarrier(DatagramCarrier):
             if not out.flight and self.hub.runtime.now() + spent > until:
                 self.hub.trouble(self.name, "there is no air left for answers in this hour")
                 return None
-            await self._wait(spent)
+            await self._tell_stuck(out, spent)
+            await self._wait(min(WORTH, spent))
             self._look = True
             if out.flight and not self.talk.flying(out.tag):
                 return None
         ticket = await self._link.send(data, to=out.to)
+        longest = seconds + CONTENTION * self._link.limits.slot
+        self._out_at = max(self.hub.runtime.now(), self._out_at) + longest
         await self._planner.handed(spent)
         return ticket
 
@@ -279,7 +289,18 @@ class RadioCarrier(DatagramCarrier):
             spent = await self._planner.spend(promise, seconds)
             await self._planner.release(promise)
             return spent or 0.0
-        return WORTH if promise.at is None else min(WORTH, self._planner.wait_for(promise.at))
+        return WORTH if promise.at is None else self._planner.wait_for(promise.at)
+
+    async def _tell_stuck(self, out: Out, seconds: float) -> None:
+        """Say of a message on its way that it waits for air."""
+        sending = self._sending.get(out.tag) if out.flight else None
+        if sending is None:
+            return
+        id, until = sending.leg.id, self.hub.runtime.unix() + seconds
+        if not self._told.get(id, _NOTHING).says(STUCK, until):
+            self._told[id] = _Told(STUCK, until)
+            state = State.SENT if sending.sent else State.ON_AIR
+            await self.hub.progress(id, self.key, state, reason=STUCK, until=until)
 
     async def _burst_ended(self, tag: int) -> None:
         if (promise := self._promises.pop(tag, None)) is not None:
@@ -292,8 +313,13 @@ class RadioCarrier(DatagramCarrier):
     # When it is out
 
     def _out_in(self) -> float:
-        """Return the seconds until all that the radio was given is out, as far as is known."""
-        return max(0.0, self.talk.pace.clear - self.hub.runtime.now())
+        """Return the seconds until all that the radio was given is out, if it may send.
+
+        It says how much it holds only when it takes something, so that is reckoned. Handing over
+        takes the time itself where nobody contends for the channel.
+        """
+        slot = self._link.limits.slot
+        return max(0.0, self._out_at - self.hub.runtime.now()) if slot else 0.0
 
     async def _burst_is_out(self, tag: int, sending: Sending) -> None:
         """A burst was given to the radio: say that it was sent once that is so."""

@@ -189,15 +189,16 @@ class Scheduler:
             if at is None:
                 return self._never(job, conditions)
             if (wait := courtesy.holds(job)) is not None:
-                held = held or wait
+                full = Wait(job, at, _used(hour, now, conditions))
+                held = held or (wait if at <= wait.at else full.looking(wait.look_at))
                 continue
             if at <= now and (first is None or may_pass(job, first, start, now, hour, conditions)):
                 self._take(job)
                 return Go(job)
             if first is None and at < job.expires_at:
                 first, start = job, at
-        full = Wait(first, start, _used(hour, now, conditions)) if first is not None else None
-        return self._waits(heads, held, full)
+        last = Wait(first, start, _used(hour, now, conditions)) if first is not None else None
+        return self._waits(heads, held, last)
 
     def _heads(self, now: float) -> list[Job]:
         """Return the first of each line that still waits, in sending order."""
@@ -299,9 +300,9 @@ class Courtesy:
         return Wait(job, self._quiet(most / self._told.relays), reason, ask)
 
     def _full(self, job: Job) -> Wait:
-        use = self._others + self._ours
+        use = min(1.0, self._others + self._ours)
         reason = (
-            f"the channel is used {use:.0%} of the time, by us {self._ours:.0%}: "
+            f"the channel is used {use:.0%} of the time, by us {min(1.0, self._ours):.0%}: "
             f"waiting until that is {WAIT_ABOVE:.0%}"
         )
         most = min(WAIT_ABOVE - self._told.busy, WAIT_ABOVE / (1 + self._told.relays))

@@ -102,6 +102,7 @@ class Air:
         airtime_share: of the air that an hour allows; above 1 it can never go out.
         per_hour: how many such messages an hour allows.
         earliest: when it could begin, Unix seconds; None: never, it is longer than the limit.
+        reason: why it could not begin now, where that is known.
     """
 
     airtime: float
@@ -109,6 +110,7 @@ class Air:
     airtime_share: float
     per_hour: int
     earliest: float | None
+    reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -414,6 +416,21 @@ class Lab:
 
 
 @dataclass(frozen=True, slots=True)
+class PassedOn:
+    """How a message came that this home passes on for somebody else.
+
+    Args:
+        author: who made it: an origin, as people see it.
+        link: the name of the link that it came by; its key where the name is forgotten.
+        hops: bridges that it has passed, this one included.
+    """
+
+    author: str
+    link: str
+    hops: int
+
+
+@dataclass(frozen=True, slots=True)
 class Outgoing:
     """A message on its way over one link, as ``focal outbox list`` shows it.
 
@@ -427,6 +444,8 @@ class Outgoing:
         at: when it was queued, Unix seconds.
         expires_at: Unix seconds; None where it does not expire.
         reason: why it waits, was refused, or is unknown.
+        until: until when it waits at least, Unix seconds, where that is known.
+        passed_on: how it came, where it is not ours.
     """
 
     id: MessageId
@@ -438,6 +457,8 @@ class Outgoing:
     at: float
     expires_at: float | None
     reason: str | None
+    until: float | None
+    passed_on: PassedOn | None = None
 
 
 @dataclass(frozen=True, slots=True)

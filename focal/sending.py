@@ -9,21 +9,31 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
+from contextlib import AsyncExitStack, closing, nullcontext
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from .airtime import ledger_of
 from .core.clocks import moment
 from .core.draft import Draft, messages_of, price_of, room
 from .core.errors import FocalError, SettingsError, TooLong
 from .core.events import LinkState, Progress, State
+from .core.ledger import Ledger
 from .core.link import Limits, LinkContext
 from .core.message import Kind, Message, MessageId
 from .core.node import folder_name
 from .cost import Budget, Note, air_of, fewer_bytes, other_qualities, shorter
 from .fit import Fit, Space, choose_to_fit, message_head, refused
+from .outlook import outlook
 from .plugins.sources.microphone import MicrophoneSource
 from .results import Price, Saving
 from .seen import remember
@@ -36,6 +46,7 @@ if TYPE_CHECKING:
     from .core.audio import Clip
     from .core.codec import CodecSpec
     from .core.hub import Subscription
+    from .core.leg import Weight
     from .core.link import Transport
     from .core.runtime import Runtime
     from .core.spool import Spool
@@ -43,6 +54,9 @@ if TYPE_CHECKING:
 
 LOOK_EVERY = 0.05
 """Seconds between two looks at the journal."""
+
+Ask: TypeAlias = Callable[[str], Awaitable[bool]]
+"""Asks a question that is answered with yes or no."""
 
 UNKNOWN = Limits("datagram", 231)
 """What is assumed of a link that is not open here: what the thinnest radio carries."""
@@ -77,6 +91,7 @@ async def send(
     tell: Callable[[Progress], None],
     say: Callable[[str], None],
     chose: Callable[[Choice], None],
+    ask: Ask | None = None,
 ) -> None:
     """Send what was ordered on the settings' links, and wait for what they ask for.
 
@@ -86,6 +101,8 @@ async def send(
         tell: is given every event of the messages.
         say: is given a line on how far the work is.
         chose: is given the quality that speech is encoded with, once.
+        ask: asks the user whether what waits out of courtesy is to be sent all the same; None:
+            there is nobody to ask, so it waits.
 
     Raises:
         FocalError: there is no sound, what a link needs is not installed, or what was waited for
@@ -117,11 +134,15 @@ async def send(
             return
         say(f"waiting until it is {wait}")
         events = _journal(journal, mark, Lookout(node, journal, owned), doors, news)
+        keys = {name: transport.key for name, transport in links.items()}
+        courtesy = _Courtesy(ids, keys, journal, ask)
         try:
-            await _follow(events, watch, order.timeout or draft.lifetime, tell, doors)
+            await _follow(events, watch, order.timeout or draft.lifetime, tell, courtesy, journal)
         except asyncio.CancelledError:
             say(_left(watch))
             raise
+        finally:
+            await courtesy.aclose()
         await node.settle(linger(node))
 
 
@@ -149,8 +170,14 @@ async def price(app: App, order: Order, chose: Callable[[Choice], None]) -> list
             draft = _fitted(app, order.fit, limits, draft)
         messages = _would_be(app, draft, origin)
         ledger = stack.enter_context(ledger_of(app))
-        budgets = {name: Budget.kept(limits[name], ledger, moment()) for name in links}
-        return [_price(app, name, limits[name], draft, messages, budgets[name]) for name in links]
+        spool = stack.enter_context(app.spool())
+        prices: list[Price] = []
+        for name, transport in links.items():
+            budget = Budget.kept(limits[name], ledger, moment())
+            price = _price(app, name, limits[name], draft, messages, budget)
+            waiting = spool.outbox.weights(transport.key).waiting
+            prices.append(_foreseen(price, draft, messages, limits[name], ledger, runtime, waiting))
+        return prices
 
 
 async def _look(
@@ -265,12 +292,59 @@ async def _until_enter(source: MicrophoneSource, say: Callable[[str], None]) -> 
 # What becomes of it ------------------------------------------------------------------------------
 
 
+class _Courtesy:
+    """Asks the user, once for each link, whether messages that wait for others wait on.
+
+    What they agree to is written into the outbox, so that it holds whichever process has the link.
+
+    Args:
+        ids: the messages of one order.
+        keys: the links' keys by their names.
+        spool: this command's own connection.
+        ask: asks a question; None: there is nobody to ask.
+    """
+
+    def __init__(
+        self, ids: Iterable[MessageId], keys: Mapping[str, str], spool: Spool, ask: Ask | None
+    ) -> None:
+        self._ids = tuple(ids)
+        self._keys = keys
+        self._spool = spool
+        self._ask = ask
+        self._asking: dict[str, asyncio.Task[None]] = {}
+
+    def saw(self, event: Progress) -> None:
+        """Take an event; ask if it says that a message waits and need not."""
+        link = event.link
+        if self._ask is None or link is None or link not in self._keys:
+            return
+        if event.ask and link not in self._asking:
+            asking = self._answer(self._ask, link)
+            self._asking[link] = asyncio.create_task(asking, name=f"ask about {link}")
+        elif event.state is not State.QUEUED and link in self._asking:
+            self._asking[link].cancel()  # it goes out by itself
+
+    async def _answer(self, ask: Ask, link: str) -> None:
+        if await ask(f"{link}: send it now all the same?"):
+            for id in self._ids:
+                self._spool.outbox.agree(id, self._keys[link])
+
+    async def aclose(self) -> None:
+        """Ask no more. Raises SpoolError: what was agreed to could not be written."""
+        for asking in self._asking.values():
+            asking.cancel()
+        for ended in await asyncio.gather(*self._asking.values(), return_exceptions=True):
+            if isinstance(ended, Exception):
+                raise ended
+
+
 async def _follow(
     events: AsyncIterator[Progress],
     watch: Watch,
     seconds: float,
     tell: Callable[[Progress], None],
-    doors: Doors,
+    courtesy: _Courtesy,
+    spool: Spool,
 ) -> None:
     """Tell what happens to messages until what is waited for has happened.
 
@@ -283,22 +357,47 @@ async def _follow(
                 event = await anext(events)
                 if watch.saw(event):
                     tell(event)
+                    courtesy.saw(event)
     except TimeoutError:
+        unsent = _unsent(spool, watch.missing())
         for id in watch.missing():
-            silence = f"nothing was heard of it for {seconds:g} s"
-            reason = "; ".join([silence, *doors.down.values()])
+            reason = _why_unknown(unsent.get(id), seconds)
             tell(Progress(State.UNKNOWN, id, None, None, time.time(), reason))
-        raise FocalError(_too_late(watch, seconds)) from None
+        raise FocalError(_too_late(watch, seconds, unsent)) from None
     if failure := watch.failure():
         raise FocalError(f"{failure}: see focal outbox dead")
 
 
-def _too_late(watch: Watch, seconds: float) -> str:
+def _unsent(spool: Spool, ids: Iterable[MessageId]) -> dict[MessageId, str]:
+    """Return those messages of which nothing went out, and why each waits, empty if unknown."""
+    found = {id: spool.outbox.find(id) for id in ids}
+    return {
+        id: next((leg.reason for leg in legs if leg.reason), "")
+        for id, legs in found.items()
+        if legs and not any(leg.sent for leg in legs)
+    }
+
+
+def _why_unknown(wait: str | None, seconds: float) -> str:
+    """Say what is known of a message when nobody waits for it any more."""
+    if wait is None:
+        return f"nothing was heard of it for {seconds:g} s"
+    why = f" ({wait})" if wait else ""
+    return f"it never went out in {seconds:g} s{why}; it stays in the outbox"
+
+
+def _too_late(watch: Watch, seconds: float, unsent: Mapping[MessageId, str]) -> str:
     id, *more = watch.missing()
     others = f" and {len(more)} more" if more else ""
+    if id not in unsent:
+        return (
+            f"message {id}{others} not {watch.wait} within {seconds:g} s, so its state is unknown: "
+            f"it stays in the outbox (focal outbox show {id})"
+        )
+    why = f": {unsent[id]}" if unsent[id] else ""
     return (
-        f"message {id}{others} not {watch.wait} within {seconds:g} s, so its state is unknown: "
-        f"it stays in the outbox (focal outbox show {id})"
+        f"message {id}{others} did not go out within {seconds:g} s{why}; it stays in the outbox "
+        f"and goes out when it can (focal outbox drop {id} takes it out)"
     )
 
 
@@ -332,6 +431,27 @@ def _would_be(app: App, draft: Draft, origin: int) -> list[Message]:
     destination = origin if draft.to else None
     name = app.settings.defaults.name
     return messages_of(draft, ids, sent_at=time.time(), destination=destination, sender=name)
+
+
+def _foreseen(
+    price: Price,
+    draft: Draft,
+    messages: Sequence[Message],
+    limits: Limits,
+    ledger: Ledger | None,
+    runtime: Runtime,
+    waiting: Sequence[Weight],
+) -> Price:
+    """Return a price with the moment at which the scheduler would begin, where there is one."""
+    if price.air is None or limits.radio is None:
+        return price
+    to_all, parity = draft.to is None, draft.parity
+    lengths = [len(message.to_bytes()) for message in messages]
+    costs = [price_of(length, limits, to_all=to_all, parity=parity) for length in lengths]
+    bursts = [cost.airtime or 0.0 for cost in costs]
+    with nullcontext(ledger) if ledger else closing(Ledger.in_memory(moment)) as spent:
+        when = outlook(limits, spent, runtime, waiting, bursts, draft.lifetime)
+    return replace(price, air=replace(price.air, earliest=when.at, reason=when.reason))
 
 
 def _price(

@@ -7,21 +7,25 @@ the queue; whichever process has the link sends it.
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from .core.backlog import TURN
 from .core.errors import SinkError, SpoolError
+from .core.events import State
 from .core.inbox import Entry, TurnState
 from .core.leg import Leg
 from .core.message import Kind, Message, MessageId, origin_text
 from .core.ports import Delivery
-from .results import Held, Outgoing
+from .results import Held, Outgoing, PassedOn
 from .serving import real_time
 from .speech import decode, sound_of, why_silent
 
 if TYPE_CHECKING:
     from .app import App
     from .core.events import Progress
+    from .core.spool import Spool
     from .plugins.manager import Plugins
 
 
@@ -32,7 +36,7 @@ def outgoing(app: App, *, all: bool = False, dead: bool = False) -> list[Outgoin
     """Return what waits, one for each message and link; ``all``: also what is done; ``dead``: what
     ended refused, expired or unknown."""
     with app.kept() as spool:
-        return _outgoing(spool.outbox.dead() if dead else spool.outbox.legs(all=all))
+        return _outgoing(spool, spool.outbox.dead() if dead else spool.outbox.legs(all=all))
 
 
 def history(app: App, id: str) -> tuple[list[Outgoing], list[Progress]]:
@@ -43,7 +47,7 @@ def history(app: App, id: str) -> tuple[list[Outgoing], list[Progress]]:
     """
     with app.kept() as spool:
         number = MessageId.parse(id)
-        legs, events = _outgoing(spool.outbox.find(number)), spool.outbox.events(number)
+        legs, events = _outgoing(spool, spool.outbox.find(number)), spool.outbox.events(number)
     if not legs and not events:
         raise SpoolError(f"no message {id} in the outbox: see focal outbox list")
     return legs, events
@@ -52,14 +56,14 @@ def history(app: App, id: str) -> tuple[list[Outgoing], list[Progress]]:
 def retry(app: App, id: str) -> list[Outgoing]:
     """Queue a message again on the links where it ended badly. Raises SpoolError."""
     with app.kept() as spool:
-        return _outgoing(spool.outbox.retry(MessageId.parse(id)))
+        return _outgoing(spool, spool.outbox.retry(MessageId.parse(id)))
 
 
 def give_up(app: App, id: str) -> list[Outgoing]:
     """Drop a message from the outbox; return what it was. Raises SpoolError: it is not there."""
     with app.kept() as spool:
         number = MessageId.parse(id)
-        legs = _outgoing(spool.outbox.find(number))
+        legs = _outgoing(spool, spool.outbox.find(number))
         spool.outbox.drop(number)
         return legs
 
@@ -131,7 +135,9 @@ def _entries(app: App, id: str) -> list[Entry]:
     raise SpoolError(f"no message {id} in the inbox: see focal inbox list")
 
 
-def _outgoing(legs: Iterable[Leg]) -> list[Outgoing]:
+def _outgoing(spool: Spool, legs: Iterable[Leg]) -> list[Outgoing]:
+    now = time.time()
+    firsts = _firsts(spool, now)
     return [
         Outgoing(
             id=leg.id,
@@ -142,10 +148,41 @@ def _outgoing(legs: Iterable[Leg]) -> list[Outgoing]:
             attempts=leg.attempts,
             at=leg.queued_at,
             expires_at=leg.expires_at if math.isfinite(leg.expires_at) else None,
-            reason=leg.reason,
+            reason=reason,
+            until=until,
+            passed_on=_passed_on(spool, leg),
         )
         for leg in legs
+        for reason, until in [_wait(leg, firsts.get(leg.link), now)]
     ]
+
+
+def _firsts(spool: Spool, now: float) -> dict[str, Leg]:
+    """Return, for each link, the first of those of which it is known why they wait now."""
+    known = [leg for leg in spool.outbox.legs() if leg.until is not None and leg.until > now]
+    last_first = sorted(known, key=lambda leg: (leg.priority, -leg.queued_at))
+    return {leg.link: leg for leg in last_first if not (leg.reason or "").startswith(TURN)}
+
+
+def _wait(leg: Leg, first: Leg | None, now: float) -> tuple[str | None, float | None]:
+    """Return why a message waits on a link, or how it ended, and until when it waits at least."""
+    until = leg.until if leg.until is not None and leg.until > now else None
+    if leg.done or leg.state is not State.QUEUED:
+        return leg.reason, until
+    if leg.reason is not None and leg.until == until:
+        return leg.reason, until
+    if first is not None and first is not leg:
+        return f"{TURN}: {first.reason}", first.until
+    return f"it goes out when a process of this home has {leg.name} open", None
+
+
+def _passed_on(spool: Spool, leg: Leg) -> PassedOn | None:
+    """Return how a message came that is passed on, None if it is ours."""
+    if leg.origin is None:
+        return None
+    came = spool.crossings.of(leg.id)[:1]  # the first thing that is written down of it
+    link = came[0].link if came else leg.origin.link
+    return PassedOn(origin_text(leg.id.origin), link, leg.hops)
 
 
 def _held(plugins: Plugins, entry: Entry) -> Held:

@@ -30,7 +30,7 @@ def price_rows(price: Price) -> dict[str, Any]:
     if air is not None:
         rows["airtime"] = f"{air.airtime:.2f} s{_confirmed(air)}"
         rows["share"] = f"{percent(air.airtime_share)} of an hour's air: {air.per_hour} an hour"
-        rows["earliest"] = when(air.earliest)
+        rows["earliest"] = when(air.earliest) + (f": {air.reason}" if air.reason else "")
     return {**rows, "fewer frames": "; ".join(map(saving, price.saves)) or None}
 
 

@@ -24,6 +24,7 @@ class Spinner:
 
     def __init__(self, status: Status) -> None:
         self._status = status
+        self._away = 0
 
     def say(self, text: str) -> None:
         """Change its text."""
@@ -31,12 +32,18 @@ class Spinner:
 
     @contextmanager
     def aside(self) -> Generator[None]:
-        """Take it away for the time of the context, so that something can be printed."""
+        """Take it away for the time of the context, so that something can be printed.
+
+        Within another one it stays away for as long as that lasts.
+        """
+        self._away += 1
         self._status.stop()
         try:
             yield
         finally:
-            self._status.start()
+            self._away -= 1
+            if not self._away:
+                self._status.start()
 
 
 @contextmanager

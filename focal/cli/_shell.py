@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Coroutine, Generator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -118,6 +118,15 @@ class Shell:
     def note(self, text: str) -> None:
         """Say on stderr how far the work is."""
         self._tell("note", text, text)
+
+    @property
+    def asker(self) -> Callable[[str], Awaitable[bool]] | None:
+        """What asks a person yes or no; None where nobody answers, or a program reads."""
+        from ._ask import ask, can_ask
+
+        if self.json or self.log != "text" or not can_ask():
+            return None
+        return lambda question: ask(question, self._aside)
 
     def explain(self, choice: Choice) -> None:
         """Say on stderr which quality was chosen and why."""

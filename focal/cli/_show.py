@@ -41,7 +41,7 @@ from ..results import (
     Weights,
 )
 from ._air import clock, cost_line, packet_rows, price_rows, spent_lines
-from ._bridge import OfBridge, bridge_object, bridge_text
+from ._bridge import OfBridge, bridge_object, bridge_text, passed_on_text
 from ._fared import demo_rows, lab_rows, preset_lines, station_line
 
 OfMessage: TypeAlias = Progress | Received | Decoded | Encoded | Held | Info | Outgoing
@@ -90,7 +90,8 @@ def _object(result: Result) -> Object:
     fields = {name: value for name, value in asdict(result).items() if name != "id"}
     id = {"id": str(result.id)} if isinstance(result, OfMessage) else {}
     if isinstance(result, Price | Cost):
-        fields |= fields.pop("air") or {}
+        air: Object = fields.pop("air") or {}
+        fields |= {name: it for name, it in air.items() if name != "reason" or it is not None}
         fields["saves"] = [_known(saving) for saving in fields["saves"]]
     if isinstance(result, Demo):
         fields["presets"] = [_rounded(preset) for preset in fields["presets"]]
@@ -119,8 +120,7 @@ def as_text(result: Result) -> str:
         case Held() as h:
             return " ".join([str(h.id), clock(h.at), h.origin, *_held(h)])
         case Outgoing() as o:
-            why = f" ({o.reason})" if o.reason else ""
-            return f"{o.id} {clock(o.at)} {o.kind} {o.message_bytes} B {o.state} on {o.link}{why}"
+            return _outgoing(o, _waits(o.reason, o.until))
         case Demo() as d:
             return "\n".join([table(demo_rows(d)), "", *preset_lines(d)])
         case Lab() as one:
@@ -257,7 +257,7 @@ _COLOURS = {"good": "green", "bad": "red", "absent": "yellow"}
 def _progress(event: Progress) -> Object:
     by = None if event.by is None else origin_text(event.by)
     said: Object = {"event": str(event.state), "id": str(event.id), "link": event.link, "by": by}
-    why = {"reason": event.reason, "until": event.until}
+    why = {"reason": event.reason, "until": event.until, "ask": event.ask or None}
     return {**said, "at": event.at, **{name: it for name, it in why.items() if it is not None}}
 
 
@@ -295,11 +295,23 @@ def _seldom(event: Received) -> Iterator[tuple[str, Any]]:
         yield "twin", event.twin
 
 
+def _outgoing(row: Outgoing, why: str | None) -> str:
+    start = f"{row.id} {clock(row.at)} {row.kind} {row.message_bytes} B {row.state} on {row.link}"
+    how = f", {passed_on_text(row.passed_on)}" if row.passed_on else ""
+    return f"{start}{how}" + (f" ({why})" if why else "")
+
+
 def _progress_line(event: Progress) -> str:
     where = f" on {event.link}" if event.link else ""
     by = f" by {origin_text(event.by)}" if event.by is not None else ""
-    why = f": {event.reason}" if event.reason else ""
+    why = _waits(event.reason, event.until)
+    why = f": {why}" if why else ""
     return f"{clock(event.at)} {event.id} {event.state}{by}{where}{why}"
+
+
+def _waits(reason: str | None, until: float | None) -> str:
+    """Return why something waits, and until when by the clock."""
+    return " ".join(filter(None, [reason, f"(until {clock(until)})" if until else None]))
 
 
 def _received_line(event: Received) -> str:

@@ -65,4 +65,4 @@ def command(
         shell.show_all(shell.run(price(app, order, shell.explain)))
         return
     with shell.working("sending") as say:
-        shell.run(send(app, order, shell.show, say, shell.explain))
+        shell.run(send(app, order, shell.show, say, shell.explain, shell.asker))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import Counter
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -18,14 +20,14 @@ from focal.core.hour import HOUR, Sent
 from focal.core.hub import Subscription
 from focal.core.ledger import Ledger, Promise
 from focal.core.leg import LegSpec, Weights
-from focal.core.link import Address, Limits
+from focal.core.link import Address, Limits, Link, LinkContext, Packet, Report
 from focal.core.message import Kind, Message, MessageId
 from focal.core.outbox import Outbox, OutboxBounds
 from focal.core.planner import GROWS, Begin, Books, Planner
 from focal.core.runtime import run_virtual
 from focal.core.scheduler import Job, Wait
 from focal.core.spool import Spool
-from focal.transports.memory import Conditions, Mesh
+from focal.transports.memory import Conditions, MemoryTransport, Mesh
 from tests.core.test_hour import most_in_an_hour
 from tests.core.world import World, until
 
@@ -129,6 +131,111 @@ def test_a_message_that_no_hour_has_room_for_is_refused(world: World) -> None:
 
     run_virtual(main())
     assert not air.sent
+
+
+@dataclass
+class Neighbours:
+    """A link on a mesh whose node tells how much others use the channel."""
+
+    link: Link
+    mesh: Neighbourhood
+
+    @property
+    def limits(self) -> Limits:
+        return replace(self.link.limits, busy=self.mesh.busy, told=self.mesh.told, asks=True)
+
+    async def send(self, data: bytes, /, *, to: Address | None = None) -> int:
+        return await self.link.send(data, to=to)
+
+    async def receive(self) -> Packet:
+        return await self.link.receive()
+
+    def reports(self) -> AsyncIterator[Report]:
+        return self.link.reports()
+
+    async def aclose(self) -> None:
+        await self.link.aclose()
+
+
+@dataclass
+class Neighbourhood:
+    """Settings of such a link."""
+
+    mesh: Mesh
+    busy: float = 0.0
+    told: float = 0.0
+    key: str = "busy"
+
+    @asynccontextmanager
+    async def open(self, context: LinkContext, /) -> AsyncGenerator[Neighbours]:
+        async with MemoryTransport(self.mesh).open(context) as link:
+            yield Neighbours(link, self)
+
+
+async def waits_of(events: Subscription, seconds: float) -> list[Progress]:
+    """Return what is told for some seconds of messages that wait."""
+    found: list[Progress] = []
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            async for event in events:
+                if isinstance(event, Progress) and event.reason is not None:
+                    found.append(event)
+    return found
+
+
+def test_what_waits_for_others_is_told_once_and_goes_when_they_are_quiet(world: World) -> None:
+    air = Air(world)
+    near = Neighbourhood(air.mesh, busy=0.3)
+
+    async def main() -> None:
+        async with world.node("b", air.mesh) as b, world.node("a", links={"hill": near}) as a:
+            events, ends = a.events(), a.events()
+            draft = Draft.text("x" * 200, to=f"~{b.origin:08x}")
+            ids = [(await a.send(draft))[0] for _ in range(2)]
+            first, second = await waits_of(events, 50.0)
+            assert (first.id, second.id) == (ids[0], ids[1])
+            assert first.reason == (
+                "others use the channel 30% of the time: waiting until that is 25%"
+            )
+            assert first.ask and first.until is not None
+            assert first.until == pytest.approx(first.at + 60, abs=1)
+            assert second.reason == f"it waits for its turn: {first.reason}"
+            assert second.until == pytest.approx(first.until, abs=0.1)
+            near.busy, near.told = 0.31, world.runtime.now()
+            again = await waits_of(events, 30.0)
+            assert [event.until for event in again] == [pytest.approx(first.until + 50, abs=2)] * 1
+            near.busy, near.told = 0.2, world.runtime.now()
+            at = world.runtime.now()
+            await until(ends, State.DELIVERED, *ids)
+            assert world.runtime.now() - at < 15 + 20
+
+    run_virtual(main())
+
+
+def test_what_the_user_agrees_to_does_not_wait_for_others(world: World) -> None:
+    air = Air(world)
+    near = Neighbourhood(air.mesh, busy=0.3)
+
+    async def main() -> None:
+        async with world.node("b", air.mesh) as b, world.node("a", links={"hill": near}) as a:
+            events, waits = a.events(), a.events()
+            draft = Draft.text("x" * 200, to=f"~{b.origin:08x}")
+            ids = [(await a.send(draft))[0] for _ in range(2)]
+            await waiting(waits, "it waits for its turn")
+            with world.spool("a") as other:
+                other.outbox.agree(ids[1], near.key)
+            a.look()
+            (told,) = await until(events, State.DELIVERED, ids[1])
+            assert told.at - world.runtime.unix() < 10
+            near.busy, near.told = 0.45, world.runtime.now()
+            with world.spool("a") as other:
+                other.outbox.agree(ids[0], near.key)
+            a.look()
+            wait = await waiting(waits, "others use the channel 45%")
+            assert "waiting until that is 40%" in (wait.reason or "")
+            assert not wait.ask
+
+    run_virtual(main())
 
 
 class Scales(Outbox):

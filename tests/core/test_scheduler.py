@@ -163,6 +163,15 @@ def test_until_when_others_use_it_is_known_when_the_radio_tells_again() -> None:
     assert [wait and wait.look_at for wait in waits] == [15.0, 35.0, 50.0]
 
 
+def test_of_two_reasons_to_wait_the_one_that_lasts_is_told() -> None:
+    hour = Hour([Sent(100.0, 355.0)])
+    decision = queue(job("a", 6.0)).next(110.0, hour, QUIET)
+    assert isinstance(decision, Wait)
+    assert decision.at == pytest.approx(100.0 + HOUR - 6.0)
+    assert "355.0 s of the 360.0 s of air" in decision.reason
+    assert decision.look_at == pytest.approx(160.0)
+
+
 def test_what_was_agreed_to_or_begun_passes_what_courtesy_holds() -> None:
     busy = Conditions(360.0, busy=0.3, until=50.0)
     jobs = job("a", 6.0), replace(job("b", 6.0, 1.0), agreed=True)
@@ -217,9 +226,9 @@ def backlog(limit: float, hours: float, seed: int) -> tuple[list[Sent], float]:
             case Go(one):
                 now += one.seconds + chance.uniform(0, 0.5)
                 sent.append(Sent(now, one.seconds))
-            case Wait(at=at):
-                assert at > now
-                now = at
+            case Wait() as wait:
+                assert wait.look_at > now
+                now = wait.look_at
             case other:
                 raise AssertionError(other)
     counted = [one.seconds for one in sent if 2 * HOUR < one.end <= hours * HOUR]

@@ -1,0 +1,146 @@
+"""When a message could begin, told beforehand as the scheduler would have it.
+
+The law of this module: it asks the scheduler itself, with what waits already and what the radio
+tells; it keeps no airtime, and nothing is sent. What others will send is not known: of them it
+takes that they go on until the radio tells again, and no longer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from itertools import count
+
+from .core.backlog import TURN, job_of
+from .core.clocks import Moment
+from .core.draft import burst_airtime, planned_parity
+from .core.errors import TooLong
+from .core.framing.split import cut_for
+from .core.hour import Hour, Sent
+from .core.ledger import Ledger
+from .core.leg import Weight
+from .core.link import Limits
+from .core.message import destination_of
+from .core.planner import Books, Planner
+from .core.radio import CONTROL
+from .core.runtime import Runtime
+from .core.scheduler import Conditions, Go, Job, Never, Scheduler, Wait
+
+STEPS = 20_000
+"""Decisions of the scheduler that are looked ahead: of a full outbox the bursts and their waits."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """When a message could begin.
+
+    Args:
+        at: Unix seconds; None: never, it is longer than an hour's limit.
+        reason: why not now; None: it could.
+    """
+
+    at: float | None
+    reason: str | None = None
+
+
+@dataclass(slots=True)
+class _Ahead:
+    """A radio as it will be, moved on by what the scheduler decides."""
+
+    queue: Scheduler
+    hour: Hour
+    now: float
+    conditions: Conditions
+    reason: str | None = None
+
+    def start_of(self, job: Job) -> float | None:
+        """Return when a burst begins, on the clock of ``now``; None: never."""
+        for _ in range(STEPS):
+            match self.queue.next(self.now, self.hour, self.conditions):
+                case Go(other) if other is job:
+                    return self.now
+                case Go(other):
+                    self.reason = self.reason or TURN
+                    self.hour = self.hour.after(Sent(self.now + other.seconds, other.seconds))
+                    self._wait_until(self.now + other.seconds)
+                case Wait() as wait:
+                    self._say(wait, job)
+                    self._wait_until(max(wait.look_at, self.now + 1e-3))
+                case Never(other) if other is not job:
+                    pass
+                case _:  # it expires before there is room, or there never is
+                    return None
+        return self.now
+
+    def _say(self, wait: Wait, job: Job) -> None:
+        behind = "" if wait.job is job else f"{TURN}: "
+        self.reason = self.reason or f"{behind}{wait.reason}"
+
+    def _wait_until(self, at: float) -> None:
+        self.now = at
+        if at >= self.conditions.until:
+            self.conditions = replace(self.conditions, busy=0.0)
+
+
+def outlook(
+    limits: Limits,
+    ledger: Ledger,
+    runtime: Runtime,
+    waiting: Iterable[Weight],
+    bursts: Sequence[float],
+    lifetime: float,
+) -> Outlook:
+    """Return when the first of some messages could begin.
+
+    Args:
+        limits: of a link that has a radio.
+        ledger: what it has sent.
+        runtime: the clock in which the limits are told.
+        waiting: what is to go out by it already.
+        bursts: seconds of air of each message.
+        lifetime: seconds that they live.
+
+    Raises:
+        SpoolError: the ledger cannot be read.
+    """
+    assert limits.radio is not None
+    moment, hour = ledger.moment(), ledger.hour(limits.radio)
+    planner = Planner(Books(ledger, runtime), limits.radio, lambda: limits)
+    conditions = planner.conditions(hour, moment.awake)
+    if any(seconds > conditions.limit for seconds in bursts):
+        return Outlook(None)
+    ahead = _Ahead(_queue(limits, waiting, moment), hour, moment.awake, conditions)
+    jobs = [
+        Job(key, seconds, moment.awake, moment.awake + lifetime)
+        for key, seconds in zip(count(), bursts, strict=False)
+    ]
+    for job in jobs:
+        ahead.queue.add(job)
+    at = ahead.start_of(jobs[0])
+    return Outlook(None if at is None else moment.unix + at - moment.awake, ahead.reason)
+
+
+def _queue(limits: Limits, waiting: Iterable[Weight], moment: Moment) -> Scheduler:
+    queue = Scheduler()
+    for weight in waiting:
+        if not weight.wants_destination and weight.after <= moment.unix:
+            seconds = _airtime(weight, limits)
+            if seconds is not None:
+                replies = limits.replies
+                queue.add(job_of(weight, seconds, moment.awake, moment.unix, replies=replies))
+    return queue
+
+
+def _airtime(weight: Weight, limits: Limits) -> float | None:
+    """Return the seconds that the burst of a message takes; None: the link cannot carry it."""
+    if weight.begun and limits.replies:
+        return limits.airtime(CONTROL, None)
+    try:
+        k = cut_for(weight.length, limits.mtu(None)).k
+        to_all = destination_of(weight.head)[1] is None
+        extra = planned_parity(k, limits, to_all=to_all)
+        if weight.parity is not None:
+            extra = min(extra, weight.parity)
+        return burst_airtime(weight.length, limits, None, extra)
+    except TooLong:
+        return None
