@@ -57,18 +57,20 @@ class Plan:
 
     Args:
         links: transports by the names that the user gave them, none of them open.
+        keys: theirs, by the same names.
         gates: what may cross to each of them.
         public: the names of those where strangers listen.
     """
 
     links: Mapping[str, Transport]
+    keys: Mapping[str, str]
     gates: tuple[Gate, ...]
     public: frozenset[str]
 
     @property
     def crossings(self) -> list[Crossing]:
         """What may cross, as people see it."""
-        names = {transport.key: name for name, transport in self.links.items()}
+        names = {key: name for name, key in self.keys.items()}
         return [Crossing.of(gate, names) for gate in self.gates]
 
 
@@ -91,15 +93,16 @@ def plan(app: App, links: Sequence[str] = (), allow: Sequence[str] = ()) -> Plan
         )
     words = list(dict.fromkeys(links or _named(tables)))
     made = replace(app, settings=app.settings.with_flags(via=tuple(words))).links() if words else {}
-    _check_links(made)
+    keys = {name: transport.key for name, transport in made.items()}
+    _check_links(keys)
     public = frozenset(name for word in words if _is_public(app, word) for name in [_name(word)])
-    draft = _Draft(app, made, words, public)
+    draft = _Draft(app, keys, words, public)
     gates = [
         gate
         for number, table in enumerate(tables, 1)
         for gate in draft.gates(table, "" if links else f"[[bridge]] {number}", allow)
     ]
-    return Plan(made, tuple(gates), public)
+    return Plan(made, keys, tuple(gates), public)
 
 
 def _named(tables: Iterable[BridgeSettings]) -> list[str]:
@@ -110,13 +113,13 @@ def _name(word: str) -> str:
     return str(hidden("link", word))
 
 
-def _check_links(links: Mapping[str, Transport]) -> None:
-    if len(links) < 2:
-        only = f"only {next(iter(links))}" if links else "no link"
+def _check_links(keys: Mapping[str, str]) -> None:
+    if len(keys) < 2:
+        only = f"only {next(iter(keys))}" if keys else "no link"
         raise SettingsError(f"a bridge joins two links or more, and {only} is named")
     first: dict[str, str] = {}
-    for name, transport in links.items():
-        if (other := first.setdefault(transport.key, name)) != name:
+    for name, key in keys.items():
+        if (other := first.setdefault(key, name)) != name:
             raise SettingsError(f"{other} and {name} are the same link: name one of them")
 
 
@@ -133,13 +136,13 @@ class _Draft:
 
     Args:
         app: its plugins know the qualities.
-        links: by name.
+        keys: of the links, by name.
         words: what the user wrote for each of them.
         public: the names of those where strangers listen.
     """
 
     app: App
-    links: Mapping[str, Transport]
+    keys: Mapping[str, str]
     words: Sequence[str]
     public: frozenset[str]
 
@@ -159,9 +162,9 @@ class _Draft:
         self, name: str, sources: Sequence[str], table: BridgeSettings, what: Mapping[str, Any]
     ) -> Gate:
         return Gate(
-            self.links[name].key,
+            self.keys[name],
             name,
-            frozenset(self.links[source].key for source in sources),
+            frozenset(self.keys[source] for source in sources),
             public=name in self.public,
             **what,
             size=table.size,
@@ -206,20 +209,41 @@ def _sender(sender: str, where: str) -> int | str:
 # At work
 
 
-async def gently(run: Callable[[asyncio.Event], Coroutine[Any, Any, None]], limit: float) -> None:
-    """Run what is told by an event to come to its end once this is cancelled.
+class Stop:
+    """How something that runs is told to come to its end.
+
+    Attributes:
+        awaited: it has begun to wait for that, so it knows how to.
+    """
+
+    def __init__(self) -> None:
+        self.awaited = False
+        self._told = asyncio.Event()
+
+    def tell(self) -> None:
+        """Let whoever waits go on."""
+        self._told.set()
+
+    async def wait(self) -> None:
+        """Wait until told."""
+        self.awaited = True
+        await self._told.wait()
+
+
+async def gently(run: Callable[[Stop], Coroutine[Any, Any, None]], limit: float) -> None:
+    """Run something; when this is cancelled, tell it to come to its end, and wait for that.
 
     Args:
         run: it.
-        limit: seconds that it has for that; then it is cancelled, too.
+        limit: seconds that it has for its end; then it is cancelled, too.
     """
-    stop = asyncio.Event()
+    stop = Stop()
     task = asyncio.create_task(run(stop), name="bridge")
     try:
         await asyncio.shield(task)
     except asyncio.CancelledError:
-        stop.set()
-        await asyncio.wait([task], timeout=limit)
+        stop.tell()
+        await asyncio.wait([task], timeout=limit if stop.awaited else 0)
         task.cancel()
         with suppress(asyncio.CancelledError):
             await task
@@ -245,7 +269,7 @@ async def bridge(
     said: Said,
     drain: float,
     metrics: tuple[str, int] | None,
-    stop: asyncio.Event,
+    stop: Stop,
 ) -> None:
     """Pass messages on until told to stop; links that are down are tried again and again.
 
@@ -255,7 +279,7 @@ async def bridge(
         said: who is told.
         drain: seconds for which what is queued goes on being sent after a stop.
         metrics: where to serve them: host and port.
-        stop: once it is set, nothing new is taken.
+        stop: tells when nothing new is to be taken any more.
 
     Raises:
         FocalError: another process of this home has a link open; what a link needs is not
@@ -296,7 +320,7 @@ def _why_not_ours(names: Sequence[str]) -> str:
 def _node(app: App, plan: Plan, spool: Spool, runtime: Runtime, valve: Valve) -> Node:
     app.plugins.load("hooks")  # before the first message, so that they see every one
     return Node(
-        links={name: Valved(transport, valve) for name, transport in plan.links.items()},
+        links={name: Valved(link, plan.keys[name], valve) for name, link in plan.links.items()},
         spool=spool,
         codecs=_Deaf(),
         runtime=runtime,
@@ -324,8 +348,7 @@ async def _counting(
         return _ignore
     from .metrics import Meter, serving
 
-    keys = {name: transport.key for name, transport in plan.links.items()}
-    meter = Meter(keys, stack.enter_context(app.spool()))
+    meter = Meter(plan.keys, stack.enter_context(app.spool()), ledger=app.home.ledger_path)
     host, _ = where
     port = await stack.enter_async_context(serving(meter, *where))
     at = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
@@ -394,15 +417,12 @@ class _Work:
         """Tell whether something waits that could go out now."""
         if name in self.doors.down:
             return False
-        key = self.plan.links[name].key
-        return bool(self.spool.outbox.waiting(key, limit=1, unsent=True))
+        return bool(self.spool.outbox.waiting(self.plan.keys[name], limit=1, unsent=True))
 
     def left(self) -> str:
         """Say how many messages stay queued."""
-        queued = {
-            name: len(self.spool.outbox.weights(transport.key).waiting)
-            for name, transport in self.plan.links.items()
-        }
+        weights = self.spool.outbox.weights
+        queued = {name: len(weights(key).waiting) for name, key in self.plan.keys.items()}
         stay = [f"{count} for {name}" for name, count in queued.items() if count]
         return f"stopped; queued for the next time: {', '.join(stay) or 'nothing'}"
 

@@ -1,4 +1,4 @@
-"""A valve before a node's links: shut, what still arrives stays with who has it.
+"""A valve behind a node's links: once it is shut, what still arrives stays with who has it.
 
 The law of this module: what was taken before is untouched, and nothing is acknowledged that was
 not taken. Links whose frames may be answers to ours stay open.
@@ -27,14 +27,18 @@ class Valve:
 
 @dataclass(frozen=True, slots=True)
 class Valved:
-    """A transport whose message links are behind a valve."""
+    """A transport whose message links have a valve.
+
+    Args:
+        inner: the transport.
+        key: its key for as long as this is used, though a device's may change when it is plugged
+            in.
+        valve: the valve.
+    """
 
     inner: Transport
+    key: str
     valve: Valve
-
-    @property
-    def key(self) -> str:
-        return self.inner.key
 
     @asynccontextmanager
     async def open(self, context: LinkContext, /) -> AsyncGenerator[Link]:

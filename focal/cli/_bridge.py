@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from ..core.events import Passed, Progress
 from ..core.message import origin_text
 from ..crossing import Crossing, Decision, Tried
-from ..results import Held
+from ..results import Held, PassedOn
 from ._air import clock
 
 if TYPE_CHECKING:
@@ -63,6 +63,11 @@ def story(known: Known) -> str:
             by = f" by {origin_text(known.by)}" if known.by is not None else ""
             why = f" ({known.reason})" if known.reason else ""
             return f"{day}  {known.link or 'any link'}: {known.state}{by}{why}"
+
+
+def passed_on_text(passed_on: PassedOn) -> str:
+    """Return how a message came that is passed on."""
+    return f"for {passed_on.author}, came by {passed_on.link}, hops {passed_on.hops}"
 
 
 def _passed(event: Passed) -> Object:
