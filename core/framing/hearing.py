@@ -92,7 +92,10 @@ class _Burst:
 
 @dataclass(slots=True)
 class _Listening:
-    """A message of somebody's on its way to us. ``mask`` has a bit for each index heard."""
+    """A message of somebody's on its way to us. ``mask`` has a bit for each index heard.
+
+    ``foreign``: it is for one node, and that is not us.
+    """
 
     peer: Address | None
     last: float
@@ -103,6 +106,8 @@ class _Listening:
     confirm_to: Address | None = None
     verdict: Verdict | None = None
     to_all: bool = False
+    foreign: bool = False
+    hops: int = 0
     heard_confirm: bool = False
     asks: int = 0
     missed: int = 0
@@ -154,6 +159,7 @@ class Hearing:
         complete = self._assembler.feed(frame, via, now)
         held = None if complete else self._assembler.held(frame.tag, via)
         state = self._follow(frame.tag, peer, now)
+        state.hops = max(state.hops, frame.hops)
         self._learn_destination(frame, state, held)
         expected = self._count(frame, state, now)
         self._repaired(frame.tag, state)
@@ -187,10 +193,14 @@ class Hearing:
     ) -> None:
         """Tell, or guess, whether it is for us alone: who spoke to us last does it again."""
         peer = self._peer(state)
-        if isinstance(frame, Whole):
-            peer.meant_us = destination_of(frame.message)[1] == self._origin
-        elif held is not None and held.known:
-            peer.meant_us = held.destination == self._origin
+        known, destination = (
+            destination_of(frame.message)
+            if isinstance(frame, Whole)
+            else (held is not None and held.known, held.destination if held else None)
+        )
+        if known:
+            peer.meant_us = destination == self._origin
+            state.foreign = destination not in (None, self._origin)
         if state.verdict is None:
             state.to_all = not peer.meant_us
 
@@ -307,16 +317,19 @@ class Hearing:
         """We lack some or all of what somebody polls for: ask for it."""
         state = self._follow(poll.tag, peer, now)
         state.to_all = poll.destination != self._origin
+        state.foreign = poll.destination not in (EVERYONE, self._origin)
         self._agenda.set(What.ASK, poll.tag, now + self._spread_ask(state))
 
     # Confirming
 
     def hear_confirm(self, confirm: Confirm) -> None:
-        """Somebody has it; of what is for everyone that is enough."""
+        """Somebody has it; of what is for everyone, or for somebody else, that is enough."""
         state = self._listening.get(confirm.tag)
         if state is None:
             return
         state.heard_confirm = True
+        if state.foreign:  # its sender is content, and gives no more
+            self._agenda.cancel(What.ASK, confirm.tag)
         if state.to_all:
             self._peer(state).lot_was(2)
         if state.to_all or state.verdict is Verdict.CUSTODY:
@@ -411,6 +424,7 @@ class Hearing:
             return  # it is not remembered any more
         state.lend -= 1
         state.lent += 1
-        (data,) = Splitter(message, state.cut).frames([self._pace.random.choice(LENT)])
+        lent = self._pace.random.choice(LENT)
+        (data,) = Splitter(message, state.cut, state.hops).frames([lent])
         self._agenda.lend(data, tag)
         self._lend_later(tag, state, now)

@@ -32,8 +32,8 @@ JAMMED_AFTER = 3
 ASK = (5.0, 10.0)
 """Control airtimes between which a listener waits before it asks for what was for everyone."""
 
-POLLED = 1.0
-"""Control airtimes in which bridges, of which there may be several, answer a poll for another."""
+POLLED = (1.0, 2.0)
+"""Control airtimes between which a bridge answers a poll for another, who is heard before."""
 
 CONFIRM = 12.0
 """Control airtimes within which the first confirm of what was for everyone comes."""
@@ -223,7 +223,7 @@ class Pace:
 
     def spread_polled(self) -> float:
         """Return a random wait before a bridge confirms what the one it is for does not."""
-        return self.random.uniform(0, POLLED) * self.control()
+        return self.random.uniform(*POLLED) * self.control()
 
     def longest_spread(self) -> float:
         """Return how long the first confirm of what was said to everyone may wait."""
