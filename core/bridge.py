@@ -17,6 +17,9 @@ from .message import Kind, Message, origin_text
 FRESH = 3600.0
 """Seconds for which a destination is looked for only where it was heard."""
 
+LONGEST = 86_400.0
+"""Seconds in which a rate can count: as long it is known what a leg let through."""
+
 QUEUE = 5_000
 """Messages that may wait on a leg, unless its gate says otherwise."""
 
@@ -24,8 +27,8 @@ QUEUE = 5_000
 class Full(StrEnum):
     """What gives way when a leg's queue is full.
 
-    WAIT slows the source down where that is possible and no other leg wants the message, and is
-    OLDEST where it is not. Of several priorities the lowest gives way first.
+    WAIT slows the source down where that is possible and keeps nothing from another link that has
+    room, and is OLDEST where it is not. Of several priorities the lowest gives way first.
     """
 
     WAIT = "wait"
@@ -36,10 +39,18 @@ class Full(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """At most so many messages in any such time, in seconds."""
+    """At most so many messages in any such time, in seconds.
+
+    Raises:
+        ValueError: none at all, or in a time that is longer than what a bridge remembers.
+    """
 
     messages: int
     seconds: float
+
+    def __post_init__(self) -> None:
+        if self.messages < 1 or not 0 < self.seconds <= LONGEST:
+            raise ValueError("a rate is one message or more, in a day or less")
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,10 +145,10 @@ class Passing:
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """When an origin was last heard on a link, Unix seconds; ``near``: not through a bridge."""
+    """When an origin was last heard on a link, Unix seconds; ``near``: no bridge between."""
 
     at: float
-    near: bool
+    near: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,13 +192,18 @@ class Router:
     def decide(self, passing: Passing, known: Known) -> list[Decision]:
         """Return a decision for each link that a message could go on to."""
         why_not = self._why_nowhere(passing)
-        if known.back is not None:
+        if known.back in self.names:
             return [self._back(passing, known, known.back, why_not)]
         to = self._whereabouts(passing, known)
         return [
             _through(gates, passing, why_not or _why_elsewhere(link, to, passing.source))
             for link, gates in self._legs(passing.source).items()
         ]
+
+    def others(self, source: str) -> frozenset[str]:
+        """Return the keys of the links to which anything at all crosses from a link."""
+        legs = self._legs(source).items()
+        return frozenset(link for link, gates in legs if not all(gate.closed for gate in gates))
 
     def gate_to(self, link: str) -> Gate:
         """Return the first gate to a link, or one that is open where there is none."""
@@ -204,6 +220,8 @@ class Router:
         return legs
 
     def _why_nowhere(self, passing: Passing) -> str | None:
+        if passing.message.id.origin == self._origin:
+            return "it is this bridge's own"
         if passing.hops >= MAX_HOPS:
             return f"it has passed {passing.hops} bridges, and more are not allowed"
         if self._origin in passing.route:
@@ -224,8 +242,9 @@ class Router:
         """Return the links where a destination is, as far as known; None: it may be anywhere."""
         if passing.message.destination is None:
             return None
-        heard = {key: sight for key, sight in known.heard.items() if passing.at < sight.at + FRESH}
-        near = {key for key, sight in heard.items() if sight.near}
+        since = passing.at - FRESH
+        heard = {key for key, sight in known.heard.items() if sight.at > since}
+        near = {key for key, sight in known.heard.items() if (sight.near or 0.0) > since}
         return frozenset(near or heard) or None
 
 

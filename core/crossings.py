@@ -8,14 +8,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from .bridge import LONGEST
 from .database import Database, number_of
 from .message import Event, MessageId
 
 MAX_PASSAGES = 100_000
 MAX_OF_MESSAGE = 50
 MAX_ECHOES = 100_000
-LONGEST = 86_400.0
-"""Seconds for which it is known what a leg let through: the longest time that a rate can have."""
+AHEAD = 3600.0
+"""Seconds that something may have happened in the future; else the wall clock was wrong then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +102,7 @@ class Crossings:
         """Forget what is too old to be asked for."""
         with self._db.transaction():
             self._db.run("DELETE FROM passage WHERE at <= ?", now - age)
-            self._db.run("DELETE FROM crossing WHERE at <= ?", now - LONGEST)
+            self._db.run("DELETE FROM crossing WHERE at <= ? OR at > ?", now - LONGEST, now + AHEAD)
             self._db.run("DELETE FROM echo WHERE until <= ?", now)
             self._db.run(
                 "DELETE FROM echo WHERE (id, link, event) IN (SELECT id, link, event FROM echo"

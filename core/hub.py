@@ -241,8 +241,11 @@ class Hub:
             passed = self._pass_on(data, message, arrival, at, fresh=delivered.fresh)
             if delivered.fresh and answer and not passed.links:
                 self.put_receipt(message, Event.DELIVERED, arrival.link, arrival.key, at)
-            address = arrival.peer if not arrival.hops else None
-            spool.peers.learn(message.id.origin, arrival.key, address, message.sender, at)
+            near = not arrival.hops
+            address = arrival.peer if near else None
+            spool.peers.learn(
+                message.id.origin, arrival.key, address, message.sender, at, near=near
+            )
             return delivered, passed
 
         return await self.desk.do(op)

@@ -46,20 +46,37 @@ class Peers:
         self._limit = limit
 
     def learn(
-        self, origin: int, link: str, address: Address | None, name: str | None, at: float
+        self,
+        origin: int,
+        link: str,
+        address: Address | None,
+        name: str | None,
+        at: float,
+        *,
+        near: bool | None = None,
     ) -> None:
         """Remember where an origin was heard; None for address or name leaves what is known.
 
         When the table is full, who was not heard for longest is forgotten.
+
+        Args:
+            origin: who.
+            link: the link's key.
+            address: its address there.
+            name: the display name it gave.
+            at: Unix seconds.
+            near: it was heard itself, no bridge between; None: if its address is known.
         """
+        heard = at if near or (near is None and address is not None) else None
         with self._db.transaction():
             touched = self._db.run(
-                "INSERT INTO peer VALUES (?1, ?2, ?3, ?4, ?5)"
+                "INSERT INTO peer VALUES (?1, ?2, ?3, ?4, ?5, ?7)"
                 " ON CONFLICT DO UPDATE SET address = coalesce(?3, address),"
-                " name = coalesce(?4, name), at = max(at, ?5)"
+                " name = coalesce(?4, name), at = max(at, ?5),"
+                " near = coalesce(max(near, ?7), near, ?7)"
                 " WHERE address IS NOT coalesce(?3, address) OR name IS NOT coalesce(?4, name)"
-                " OR at + ?6 < ?5",
-                *(origin, link, address, name, at, _FRESH),
+                " OR at + ?6 < ?5 OR coalesce(near, 0) + ?6 < ?7",
+                *(origin, link, address, name, at, _FRESH, heard),
             )
             if touched:
                 self._db.run(
@@ -75,8 +92,8 @@ class Peers:
 
     def heard(self, origin: int) -> dict[str, Sight]:
         """Return when an origin was last heard on each link (its key)."""
-        rows = self._db.rows("SELECT link, at, address FROM peer WHERE origin = ?", origin)
-        return {link: Sight(at, near=address is not None) for link, at, address in rows}
+        rows = self._db.rows("SELECT link, at, near FROM peer WHERE origin = ?", origin)
+        return {link: Sight(at, near) for link, at, near in rows}
 
     def origin_of(self, link: str, address: Address) -> int | None:
         """Return the origin last heard from an address of a link (its key), None if none was."""

@@ -16,6 +16,8 @@ CREATE INDEX leg_passing ON leg (link, rank, queued, id, after) WHERE done = 0 A
 ALTER TABLE seen ADD COLUMN source TEXT;
 ALTER TABLE seen ADD COLUMN to_all INTEGER NOT NULL DEFAULT 0;
 CREATE INDEX seen_tag ON seen (tag);
+ALTER TABLE peer ADD COLUMN near REAL;
+UPDATE peer SET near = at WHERE address IS NOT NULL;
 
 -- What bridges decided, and what they let through.
 

@@ -161,6 +161,7 @@ CREATE TABLE peer (
     address TEXT,
     name TEXT,
     at REAL NOT NULL,
+    near REAL,                           -- when it was last heard itself, no bridge between
     PRIMARY KEY (origin, link)
 );
 CREATE INDEX peer_address ON peer (link, address);
