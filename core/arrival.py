@@ -23,6 +23,7 @@ class Arrival:
         route: the origins of those bridges, as far as they are known.
         extra: keys of its envelope that we do not know.
         slows: what is not accepted now stays where it is, and comes again.
+        whole: all of it was heard on this link; else some of it, and it is known from elsewhere.
     """
 
     link: str
@@ -35,3 +36,4 @@ class Arrival:
     route: tuple[int, ...] = ()
     extra: Mapping[str, object] = field(default_factory=dict[str, object])
     slows: bool = False
+    whole: bool = True

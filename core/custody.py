@@ -48,12 +48,13 @@ class MessageCarrier(Carrier):
         self._tickets: dict[int, Leg] = {}
         self._early: dict[int, Accepted | Refused | Heard] = {}
         self._flying: set[MessageId] = set()
+        self._picked: frozenset[MessageId] = frozenset()
         self._later: dict[MessageId, float] = {}
         self._look_at = math.inf
 
     @property
     def flying(self) -> Collection[MessageId]:
-        return self._flying
+        return self._flying | self._picked
 
     @property
     def busy(self) -> bool:
@@ -166,11 +167,14 @@ class MessageCarrier(Carrier):
         waiting = await self.hub.desk.do(lambda: self._waiting(busy, WINDOW - len(self._flying)))
         # Told apart before anything else is awaited: what ends meanwhile would look unsent.
         new = [leg for leg in waiting.legs if leg.id not in self._flying]
+        self._flying.update(leg.id for leg in new)
+        self._picked = frozenset()
         if waiting.look_at is not None:
             left = waiting.look_at - self.hub.runtime.unix()
             self._look_at = self.hub.runtime.now() + min(LOOK, left)
         for leg in new:
-            await self._send(leg)
+            if leg.id in self._flying:  # else it was dropped while those before it went out
+                await self._send(leg)
         for leg in waiting.unaddressed:
             if leg.reason is None:
                 reason = f"who {leg.to} is, is not known yet"
@@ -188,12 +192,14 @@ class MessageCarrier(Carrier):
         legs = [leg for leg in legs if leg.id not in busy][:room]
         if transit is None:
             return Waiting(legs, unaddressed)
-        return Waiting(transit.admit(self.key, legs, at), unaddressed, transit.next(self.key, at))
+        admitted = transit.admit(self.key, legs, at)
+        self._picked = frozenset(leg.id for leg in admitted)  # from now on none of them gives way
+        return Waiting(admitted, unaddressed, transit.next(self.key, at))
 
     async def _send(self, leg: Leg) -> None:
         if leg.origin is None and not await self._begins(leg):
+            self._flying.discard(leg.id)
             return
-        self._flying.add(leg.id)
         try:
             ticket = await self._link.send(_envelope(leg))
         except PacketTooBig as error:

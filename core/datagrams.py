@@ -29,7 +29,7 @@ from .message import Message, MessageId, check_of, destination_of
 from .outbox import Leg, Weight
 
 HOLD = 3600.0
-"""Seconds after which a leg is looked at again whose next message alone is over its budget."""
+"""Seconds after which what is held back is looked at again, whatever the wall clock said."""
 
 MAX_ASKING = 64
 """Messages without a destination that are looked at once."""
@@ -70,7 +70,7 @@ class DatagramCarrier(Carrier):
 
     @property
     def flying(self) -> Collection[MessageId]:
-        return {sending.leg.id for sending in self._sending.values()}
+        return {sending.leg.id for sending in [*self._sending.values()]}  # asked in a thread
 
     @property
     def busy(self) -> bool:
@@ -115,7 +115,7 @@ class DatagramCarrier(Carrier):
                 self.hub.stranger(self.name, error)
                 continue
             now = self.hub.runtime.now()
-            if isinstance(frame, Whole | Symbol):
+            if self.hub.transit is not None and isinstance(frame, Whole | Symbol):
                 self._overhearing.heard(frame, now)
             for effect in self.talk.hear(frame, packet.peer, now):
                 await self._on(effect, packet)
@@ -180,6 +180,7 @@ class DatagramCarrier(Carrier):
 
     async def _commit(self, arrived: Arrived, packet: Packet | None) -> None:
         complete = arrived.complete
+        heard = self._overhearing.of(complete.message, self.hub.runtime.now(), 0.0)
         arrival = Arrival(
             self.name,
             self.key,
@@ -188,6 +189,7 @@ class DatagramCarrier(Carrier):
             replayed=packet.replayed if packet else False,
             keeps=self._link.limits.keeps,
             confirmed=not complete.hops or not self._link.limits.replies,
+            whole=heard is Overheard.ALL,
         )
         verdict = await self._accept(complete.message, arrival)
         if verdict is None:
@@ -206,24 +208,28 @@ class DatagramCarrier(Carrier):
     async def _asked_for(self, asked: Asked) -> None:
         """Somebody polls for what this process knows nothing of; the spool may."""
         poll = asked.poll
-        verdict = await self.hub.desk.do(lambda: self._known(poll))
+        known, verdict = await self.hub.desk.do(lambda: self._known(poll))
         now = self.hub.runtime.now()
         if verdict is not None:
             to_all = poll.destination == 0
             self.talk.committed(poll.tag, verdict, now, to_all=to_all, peer=asked.peer)
-        else:
+        elif not known:
             self.talk.lacking(poll, asked.peer, now)
         self._wake.set()
 
-    def _known(self, poll: Poll) -> Verdict | None:
-        """Return what was done with a message that is polled for; part of a transaction."""
+    def _known(self, poll: Poll) -> tuple[bool, Verdict | None]:
+        """Return whether a message that is polled for came, and what was done with it.
+
+        Part of a transaction.
+        """
         inbox = self.hub.desk.spool.inbox
         id = inbox.with_tag(poll.tag, poll.speaker)
         if id is None:
-            return None
-        if inbox.passed(id, poll.tag) is not None:
-            return Verdict.CUSTODY
-        return Verdict.DELIVERED if poll.destination in (0, self.hub.origin) else None
+            return False, None
+        way = inbox.passed(id, poll.tag)
+        if way is not None and (way.to_all or way.source == self.key):
+            return True, Verdict.CUSTODY
+        return True, Verdict.DELIVERED if poll.destination in (0, self.hub.origin) else None
 
     async def _met(self, origin: int, peer: Address) -> None:
         """An origin spoke: remember where, and free what waited to know who is there."""
@@ -279,7 +285,7 @@ class DatagramCarrier(Carrier):
 
     async def _write(self) -> None:
         while True:
-            if self._look:
+            while self._look:  # what was not begun after all leaves room for what is behind it
                 self._look = False
                 await self._fill()
             out = self.talk.take(self.hub.runtime.now())
@@ -327,12 +333,13 @@ class DatagramCarrier(Carrier):
 
     def _waiting(self, limit: int) -> tuple[list[Leg], dict[int, Address | None]]:
         """Return legs to send, and where their destinations are; part of a transaction."""
-        spool = self.hub.desk.spool
+        outbox, transit, at = self.hub.desk.spool.outbox, self.hub.transit, self.hub.runtime.unix()
+        passing = transit is None or transit.opens_at(self.key, at) <= at
         # Who waits for a destination waits beside the others: however many, they hold nothing up.
-        legs = spool.outbox.waiting(self.key, limit=MAX_ASKING, wants_destination=True)
-        legs += spool.outbox.waiting(self.key, limit=limit, wants_destination=False)
-        if self.hub.transit is not None and (after := spool.outbox.next_after(self.key)):
-            self._passing_at = self.hub.runtime.now() + after - self.hub.runtime.unix()
+        legs = outbox.waiting(self.key, limit=MAX_ASKING, wants_destination=True)
+        legs += outbox.waiting(self.key, limit=limit, wants_destination=False, passing=passing)
+        if transit is not None and (look_at := transit.next(self.key, at)) is not None:
+            self._passing_at = self.hub.runtime.now() + min(HOLD, look_at - at)
         return legs, self._places(leg.message for leg in legs)
 
     def _places(self, heads: Iterable[bytes]) -> dict[int, Address | None]:
@@ -377,10 +384,10 @@ class DatagramCarrier(Carrier):
         except TooLong as error:
             await self.hub.progress(leg.id, self.key, State.REFUSED, reason=str(error), done=True)
             return
-        if leg.origin is not None and not await self._goes_on(leg, to):
+        resumed = leg.sent and limits.replies and leg.next_index > 0
+        if leg.origin is not None and not resumed and not await self._goes_on(leg, to):
             return
         tag = check_of(leg.message)
-        resumed = leg.sent and limits.replies and leg.next_index > 0
         self._sending[tag] = Sending(leg, leg.next_index, leg.attempts, sent=resumed)
         if resumed:
             self.talk.resume(splitter, now, destination=destination, to=to, first=leg.next_index)
@@ -395,9 +402,9 @@ class DatagramCarrier(Carrier):
         """Tell whether a message of others is to be sent here now: not if somebody else does it."""
         now, at = self.hub.runtime.now(), self.hub.runtime.unix()
         airtime = burst_airtime(len(leg.message), self._link.limits, to, 0)
-        heard = self._overhearing.of(check_of(leg.message), now, airtime)
+        heard = self._overhearing.of(leg.message, now, airtime)
         if heard is Overheard.NOTHING:
-            return await self.hub.desk.do(lambda: self._crosses(at, airtime))
+            return await self._crosses(leg.id, airtime)
         outbox = self.hub.desk.spool.outbox
         if heard is Overheard.ALL:
             ended = await self.hub.desk.do(lambda: outbox.overheard(leg.id, self.key, at))
@@ -407,16 +414,30 @@ class DatagramCarrier(Carrier):
         self._look = True
         return False
 
-    def _crosses(self, at: float, airtime: float) -> bool:
-        """Count a message of others if it may go now, else hold all; part of a transaction."""
-        transit, outbox = self.hub.transit, self.hub.desk.spool.outbox
-        opens_at = at if transit is None else transit.opens_at(self.key, at, airtime)
-        if opens_at > at:
-            outbox.hold(self.key, min(opens_at, at + HOLD))
-        elif transit is not None:
+    async def _crosses(self, id: MessageId, airtime: float) -> bool:
+        """Tell whether a message of others may go now; else all of them wait, or it never does."""
+        opens_in = await self.hub.desk.do(lambda: self._admit(airtime))
+        if opens_in == math.inf:
+            reason = f"its burst takes {airtime:.1f} s of air, more than may cross in an hour"
+            await self.hub.progress(id, self.key, State.REFUSED, reason=reason, done=True)
+        self._look |= opens_in > 0
+        return opens_in <= 0
+
+    def _admit(self, airtime: float) -> float:
+        """Count a message of others if it may go now, else hold all; part of a transaction.
+
+        Returns:
+            The seconds until it may go; infinity: it never may.
+        """
+        transit, at = self.hub.transit, self.hub.runtime.unix()
+        if transit is None:
+            return 0.0
+        opens_at = transit.opens_at(self.key, at, airtime)
+        if opens_at <= at:
             transit.cross(self.key, at, airtime)
-        self._look |= opens_at > at
-        return opens_at <= at
+        elif opens_at < math.inf:
+            self.hub.desk.spool.outbox.hold(self.key, min(opens_at, at + HOLD))
+        return opens_at - at
 
     def _parity(self, k: int, destination: int | None, most: int | None) -> int:
         """Return how many frames of parity go up front with a message cut in ``k``."""

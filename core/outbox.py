@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 
+from .bridge import Full
 from .changed import Changed, Mark
 from .database import Database, Row, id_from, number_of
 from .envelope import pack_beside, unpack_beside
@@ -38,6 +39,12 @@ SELECT leg.id, length(message), substr(message, 1, 64), address, rank, queued,
 FROM leg JOIN outbox USING (id) WHERE link = ?1 AND done = 0 AND (?2 OR passing = 0)
 """
 _PASSING = "FROM leg WHERE link = ? AND done = 0 AND passing = 1"
+_ORDERS = {
+    Full.WAIT: "queued, id",
+    Full.OLDEST: "queued, id",
+    Full.NEWEST: "queued DESC, id DESC",
+    Full.LARGEST: "(SELECT length(message) FROM outbox WHERE outbox.id = leg.id) DESC, queued, id",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,12 +156,13 @@ class Outbox:
             limit: at most so many; -1 is all.
             wants_destination: only those that still do, or only those that do not.
             unsent: only those that the link has not accepted yet.
-            passing: also those that are passed on for others.
+            passing: also those that are passed on for others and never went out.
         """
         return self._legs(
             "WHERE link = ?1 AND done = 0 AND (?2 IS NULL OR wants_destination = ?2)"
             " AND NOT (?3 AND state IN ('sent', 'heard')) AND after <= ?4"
-            " AND (?5 OR passing = 0) ORDER BY rank DESC, queued, leg.id LIMIT ?6",
+            " AND min(coalesce(due, expires_at), expires_at) > ?4"
+            " AND (?5 OR passing = 0 OR sent = 1) ORDER BY rank DESC, queued, leg.id LIMIT ?6",
             *(link, wants_destination, unsent, self._unix(), passing, limit),
         )
 
@@ -196,22 +204,21 @@ class Outbox:
         return int(rows[0][0])
 
     def weakest(
-        self, link: str, besides: Collection[MessageId], *, largest: bool = False
+        self,
+        link: str,
+        besides: Collection[MessageId],
+        which: Full = Full.OLDEST,
     ) -> MessageId | None:
         """Return which message of others on a link (its key) gives way first, None if none can.
-
-        Of those with the lowest priority that have not gone out it is the oldest, or the largest.
 
         Args:
             link: its key.
             besides: what is just going out.
-            largest: the largest instead of the oldest.
+            which: of those with the lowest priority that have not gone out.
         """
-        length = "(SELECT length(message) FROM outbox WHERE outbox.id = leg.id)"
-        order = f"{length} DESC, queued" if largest else "queued"
         rows = self._db.rows(
             f"SELECT id {_PASSING} AND sent = 0 AND state = 'queued'"
-            f" ORDER BY rank, {order}, id LIMIT ?",
+            f" ORDER BY rank, {_ORDERS[which]} LIMIT ?",
             *(link, len(besides) + 1),
         )
         return next((id for (number,) in rows if (id := id_from(number)) not in besides), None)
@@ -247,9 +254,10 @@ class Outbox:
             self._changed.note(number_of(id))
 
     def hold(self, link: str, after: float) -> None:
-        """Send no message of others on a link (its key) before then, Unix seconds."""
+        """Begin no message of others on a link (its key) before then, Unix seconds."""
+        held = f"SELECT id {_PASSING} AND sent = 0 AND after < ?"
         with self._db.transaction():
-            for (number,) in self._db.rows(f"SELECT id {_PASSING} AND after < ?", link, after):
+            for (number,) in self._db.rows(held, link, after):
                 self._db.run(
                     "UPDATE leg SET after = ? WHERE id = ? AND link = ?", after, number, link
                 )

@@ -33,7 +33,7 @@ class PassedOn:
 
     Args:
         links: the keys of the links that it goes on to; of one that is known and went on, where
-            it came from.
+            it came from, if that is where it came from now or it is for everyone.
         events: of legs that ended by it.
         passed: what is to be told of it, if it was not known before.
     """
@@ -70,7 +70,7 @@ class Transit:
         self._delay = delay
         self._dear = dear
         self._flying = flying
-        self._room: dict[str, int] = {}
+        self._waiting: dict[str, int] = {}
 
     # In
 
@@ -94,12 +94,12 @@ class Transit:
         if going and self._spool.outbox.clashes(data):
             why = "other bytes with this id are passed on already"
             decisions, going = [Decision(one.gate, one.why_not or why) for one in decisions], []
-        full = self._full(going, came.slows)
+        full = self._full(going, came)
         self._note(message, len(data), came, at, decisions)
         given_way: list[Progress] = []
         if going:
             self._put(data, passing, came, going)
-            given_way = [one for gate in full if (one := self._give_way(gate, message.id, at))]
+            given_way = [one for gate in full if (one := self._give_way(gate, at))]
             own = {event.link for event in given_way if event.id == message.id}
             going = [gate for gate in going if gate.name not in own]
         if going:
@@ -120,8 +120,9 @@ class Transit:
 
     def carry(self, data: bytes, message: Message, came: Arrival, at: float) -> PassedOn:
         """Take a message that is for somebody else; as ``pass_on``, and it may be known."""
-        near = came.peer if not came.hops else None
-        self._spool.peers.learn(message.id.origin, came.key, near, message.sender, at)
+        near = not came.hops
+        address = came.peer if near else None
+        self._spool.peers.learn(message.id.origin, came.key, address, message.sender, at, near=near)
         if self._spool.inbox.sight(message, check_of(data), at, keeps=came.keeps):
             return self.pass_on(data, message, came, at)
         return self.again(data, message, came, at)
@@ -131,12 +132,15 @@ class Transit:
         passed = self._spool.inbox.passed(message.id, check_of(data))
         if passed is None:
             return PassedOn()
-        event = self._spool.outbox.overheard(message.id, came.key, at)
+        # Elsewhere than where it came from we answer for one node only if we would bring it there.
+        ours = came.key == passed.source or message.destination is None
+        links = (passed.source,) if ours else ()
+        event = self._spool.outbox.overheard(message.id, came.key, at) if came.whole else None
         if event is None:
-            return PassedOn((passed.source,))
+            return PassedOn(links)
         said = "was heard there, so it does not go there"
         self._spool.crossings.note(message.id, [Passage(at, came.link, said)])
-        return PassedOn((passed.source,), (event,))
+        return PassedOn(links, (event,))
 
     def _known(self, message: Message) -> Known:
         if message.destination is None:
@@ -185,31 +189,38 @@ class Transit:
 
     # Room
 
-    def _full(self, gates: Sequence[Gate], slows: bool) -> list[Gate]:
+    def _full(self, gates: Sequence[Gate], came: Arrival) -> list[Gate]:
         """Return the gates on whose legs somebody has to give way. Raises Crowded."""
         full = [gate for gate in gates if not self._fits(gate)]
-        if slows and full and len(full) == len(gates) and all(g.full is Full.WAIT for g in full):
+        waits = came.slows and full and len(full) == len(gates)
+        if waits and all(gate.full is Full.WAIT for gate in full) and not self._delays(came, full):
             raise Crowded
         return full
 
     def _fits(self, gate: Gate) -> bool:
-        """Tell whether one more may wait on a leg; those that left are counted when it is full."""
-        room = self._room.get(gate.link, 0)
-        if room <= 0:
-            room = gate.queue - self._spool.outbox.passing(gate.link)
-        self._room[gate.link] = room - 1
-        return room > 0
+        """Tell whether one more may wait on a leg.
 
-    def _give_way(self, gate: Gate, incoming: MessageId, at: float) -> Progress | None:
+        They are counted when there may be too many: those that left are not known before.
+        """
+        waiting = self._waiting.get(gate.link, gate.queue)
+        if waiting >= gate.queue:
+            waiting = self._spool.outbox.passing(gate.link)
+        self._waiting[gate.link] = waiting + 1
+        return waiting < gate.queue
+
+    def _delays(self, came: Arrival, full: Sequence[Gate]) -> bool:
+        """Tell whether to slow down a source would keep something from a link that has room."""
+        others = self.router.others(came.key) - {gate.link for gate in full}
+        passing = self._spool.outbox.passing
+        return any(passing(link) < self.router.gate_to(link).queue for link in others)
+
+    def _give_way(self, gate: Gate, at: float) -> Progress | None:
         """End the leg that gives way on a full link; None: all that waits there is going out."""
-        victim: MessageId | None = incoming
-        if gate.full is not Full.NEWEST:
-            largest, busy = gate.full is Full.LARGEST, self._flying(gate.link)
-            victim = self._spool.outbox.weakest(gate.link, busy, largest=largest)
+        victim = self._spool.outbox.weakest(gate.link, self._flying(gate.link), gate.full)
         if victim is None:
             return None
-        what = "oldest" if gate.full is Full.WAIT else gate.full.value
-        reason = f"{gate.queue} messages waited for {gate.name} already: the {what} gave way"
+        what = Full.OLDEST if gate.full is Full.WAIT else gate.full
+        reason = f"{gate.queue} messages waited for {gate.name} already: the {what.value} gave way"
         self._spool.crossings.note(victim, [Passage(at, gate.name, reason)])
         return self._spool.outbox.progress(
             victim, gate.link, State.REFUSED, at=at, reason=reason, done=True
