@@ -16,6 +16,7 @@ from .errors import FrameError
 from .framing.frame import Verdict
 from .framing.pace import Pace
 from .hub import Arrival, Hub
+from .leg import Leg
 from .link import Limits, Link
 from .message import MessageId
 
@@ -55,6 +56,10 @@ class Carrier(ABC):
         """There may be something new in the outbox."""
         self._look = True
         self._wake.set()
+
+    def offer(self, leg: Leg) -> None:
+        """A message of others was put into the outbox for this link, to go out at once."""
+        self.wake()
 
     async def serve(self, link: Link) -> None:
         """Move messages until cancelled.

@@ -5,7 +5,7 @@ The law of this module: all of it is bounded, and nothing here decides anything.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .bridge import LONGEST
@@ -14,6 +14,11 @@ from .message import Event, MessageId
 
 MAX_PASSAGES = 100_000
 MAX_OF_MESSAGE = 50
+"""Moments at which something was decided: of all messages, and of one."""
+
+TRIM = 256
+"""Rows after which those beyond the bound go, so that not every message costs a statement more."""
+
 MAX_ECHOES = 100_000
 AHEAD = 3600.0
 """Seconds that something may have happened in the future; else the wall clock was wrong then."""
@@ -26,7 +31,7 @@ class Passage:
     Args:
         at: Unix seconds.
         link: the link's name: where it came from, or where it would go.
-        said: what was decided.
+        said: what was decided, in one line.
     """
 
     at: float
@@ -46,24 +51,36 @@ class Crossings:
 
     # Decisions
 
-    def note(self, id: MessageId, passages: Iterable[Passage]) -> None:
-        """Write decisions down; the oldest of all go, and the last of a message that has many."""
+    def note(self, id: MessageId, passages: Sequence[Passage], *, fresh: bool = False) -> None:
+        """Write decisions of one moment down; the oldest of all go, and the last of too many.
+
+        Args:
+            id: the message.
+            passages: what was decided.
+            fresh: nothing was decided on this message before.
+        """
         number = number_of(id)
+        said = "\n".join(f"{passage.link}\t{passage.said}" for passage in passages)
         with self._db.transaction():
-            rows = self._db.rows("SELECT count(*) FROM passage WHERE id = ?", number)
-            for passage in list(passages)[: MAX_OF_MESSAGE - rows[0][0]]:
-                row = self._db.insert(
-                    "INSERT INTO passage (id, at, link, said) VALUES (?, ?, ?, ?)",
-                    *(number, passage.at, passage.link, passage.said),
-                )
+            if not fresh and self._notes(number) >= MAX_OF_MESSAGE:
+                return
+            row = self._db.insert(
+                "INSERT INTO passage (id, at, said) VALUES (?, ?, ?)",
+                *(number, passages[0].at, said),
+            )
+            if not row % TRIM:
                 self._db.run("DELETE FROM passage WHERE row <= ?", row - MAX_PASSAGES)
+
+    def _notes(self, number: int) -> int:
+        return int(self._db.rows("SELECT count(*) FROM passage WHERE id = ?", number)[0][0])
 
     def of(self, id: MessageId) -> list[Passage]:
         """Return what was decided on a message, oldest first."""
         rows = self._db.rows(
-            "SELECT at, link, said FROM passage WHERE id = ? ORDER BY row", number_of(id)
+            "SELECT at, said FROM passage WHERE id = ? ORDER BY row", number_of(id)
         )
-        return [Passage(*row) for row in rows]
+        lines = [(at, line.split("\t", 1)) for at, said in rows for line in said.split("\n")]
+        return [Passage(at, link, what) for at, (link, what) in lines]
 
     # What legs with a rate or a budget let through
 

@@ -10,7 +10,7 @@ import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from .carrier import WINDOW, Carrier
+from .carrier import Carrier
 from .envelope import Envelope
 from .errors import FrameError, PacketTooBig, Withdrawn
 from .events import State
@@ -20,6 +20,9 @@ from .link import Accepted, Heard, Packet, Refused
 from .message import Kind, Message, MessageId
 from .outbox import Leg
 from .transit import Crowded
+
+WINDOW = 128
+"""Messages on their way at once; many of them are written down by one commit."""
 
 LOOK = 60.0
 """Seconds after which is looked again, whatever the wall clock said."""
@@ -51,6 +54,7 @@ class MessageCarrier(Carrier):
         self._picked: frozenset[MessageId] = frozenset()
         self._later: dict[MessageId, float] = {}
         self._look_at = math.inf
+        self._drained = False  # nothing waits in the outbox that is not on its way
 
     @property
     def flying(self) -> Collection[MessageId]:
@@ -63,11 +67,19 @@ class MessageCarrier(Carrier):
     def drop(self, id: MessageId, tag: int) -> None:
         self._flying.discard(id)
 
+    def offer(self, leg: Leg) -> None:
+        if self._drained and not self._look and len(self._flying) < WINDOW:
+            self._flying.add(leg.id)
+            self._group.create_task(self._send(leg), name=f"send {leg.id}")
+        else:
+            self.wake()
+
     def _begin_anew(self) -> None:
         self._tickets.clear()
         self._early.clear()
         self._flying.clear()
         self._look_at = math.inf
+        self._drained = False
 
     async def _read(self) -> None:
         while True:
@@ -135,10 +147,12 @@ class MessageCarrier(Carrier):
     async def _taken(self, leg: Leg) -> None:
         """The link has custody; what is for one node waits for that node's receipt."""
         message = Message.from_bytes(leg.message)
-        ours = leg.origin is None  # what is passed on is its author's to follow
-        wanted = ours and message.destination is not None and leg.kind is not Kind.RECEIPT
-        done = not wanted or not self._link.limits.replies
-        await self.hub.progress(leg.id, self.key, State.SENT, done=done)
+        if leg.origin is not None:  # what becomes of it is its author's to follow
+            await self.hub.went(leg.id, self.key, self.name)
+        else:
+            wanted = message.destination is not None and leg.kind is not Kind.RECEIPT
+            done = not wanted or not self._link.limits.replies
+            await self.hub.progress(leg.id, self.key, State.SENT, done=done)
         self.hub.runtime.mark("burst-sent")
         self.hub.hooks.sent(message, self.name)
 
@@ -164,9 +178,12 @@ class MessageCarrier(Carrier):
     async def _fill(self) -> None:
         """Give messages of the outbox to the link until its window is full."""
         busy = frozenset([*self._flying, *self._later])
-        waiting = await self.hub.desk.do(lambda: self._waiting(busy, WINDOW - len(self._flying)))
+        room = WINDOW - len(self._flying)
+        self._drained = False
+        waiting = await self.hub.desk.do(lambda: self._waiting(busy, room))
         # Told apart before anything else is awaited: what ends meanwhile would look unsent.
         new = [leg for leg in waiting.legs if leg.id not in self._flying]
+        self._drained = len(waiting.legs) < room and waiting.look_at is None
         self._flying.update(leg.id for leg in new)
         self._picked = frozenset()
         if waiting.look_at is not None:

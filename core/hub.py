@@ -21,6 +21,7 @@ from .events import NodeEvent, Progress, State, Trouble
 from .framing.assemble import Assembler
 from .framing.frame import Verdict
 from .inbox import Delivered
+from .leg import Leg
 from .mailbox import Mailbox
 from .message import Event, Kind, Message, MessageId, Receipt
 from .outbox import LegSpec
@@ -98,7 +99,7 @@ class Hub:
     sinks: Sequence[str]
     random: random.Random
     on_inbox: Callable[[Message, Delivered, Arrival], None]
-    on_passed: Callable[[Sequence[str]], None]
+    on_passed: Callable[[Sequence[str], Sequence[Leg]], None]
     transit: Transit | None = None
     assembler: Assembler = field(default_factory=Assembler)
     subscribers: list[Subscription] = field(default_factory=lambda: [])
@@ -169,6 +170,13 @@ class Hub:
         if done:
             self.crowd.let_one()
 
+    async def went(self, id: MessageId, key: str, name: str) -> None:
+        """Write down and tell that a message of others is where it was to go."""
+        outbox, at = self.desk.spool.outbox, self.runtime.unix()
+        self.publish(await self.desk.do(lambda: outbox.went(id, key, name, at)))
+        self.runtime.mark("progress-written")
+        self.crowd.let_one()
+
     # Incoming messages
 
     async def accept(self, data: bytes, arrival: Arrival) -> Verdict | None:
@@ -220,7 +228,7 @@ class Hub:
             self.publish(event)
         self.publish(passed.passed)
         if passed.passed is not None:
-            self.on_passed(passed.links)
+            self.on_passed(passed.links, passed.legs)
 
     async def _deliver(
         self, data: bytes, message: Message, arrival: Arrival

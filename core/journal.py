@@ -10,6 +10,9 @@ from .database import Database, id_from, number_of
 from .events import Progress, State
 from .message import MessageId
 
+TRIM = 256
+"""Rows after which those beyond the bounds go, where only few of a message are written."""
+
 _EVENTS = "SELECT row, state, id, link, author, at, reason, until, ask FROM event"
 
 
@@ -27,8 +30,13 @@ class Journal:
         self._of_message = of_message
         self._of_all = of_all
 
-    def add(self, event: Progress) -> None:
-        """Write an event down; older ones make room for it."""
+    def add(self, event: Progress, *, last: bool = False) -> None:
+        """Write an event down; older ones make room for it.
+
+        Args:
+            event: what happened.
+            last: few have been written of this message, and no more will be.
+        """
         number = number_of(event.id)
         row = self._db.insert(
             "INSERT INTO event (id, state, link, author, at, reason, until, ask)"
@@ -36,6 +44,8 @@ class Journal:
             *(number, event.state.value, event.link, event.by),
             *(event.at, event.reason, event.until, event.ask),
         )
+        if last and row % TRIM:
+            return
         self._db.run(
             "DELETE FROM event WHERE id = ?1 AND row <="
             " (SELECT row FROM event WHERE id = ?1 ORDER BY row DESC LIMIT 1 OFFSET ?2)",

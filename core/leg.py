@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from .changed import Mark
 from .events import State
 from .link import Address
-from .message import Kind, MessageId
+from .message import Kind, Message, MessageId
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +107,34 @@ class Leg:
     def hops(self) -> int:
         """Bridges it has passed, ours included."""
         return self.origin.hops if self.origin else 0
+
+
+def new_leg(
+    message: Message, data: bytes, spec: LegSpec, at: float, expires_at: float, origin: Origin
+) -> Leg:
+    """Return the leg that ``Outbox.put`` has just made of these, as it stands there."""
+    due = expires_at if spec.expires_at is None else min(expires_at, spec.expires_at)
+    return Leg(
+        id=message.id,
+        message=data,
+        kind=message.kind,
+        link=spec.link,
+        name=spec.name,
+        to=spec.to,
+        state=State.QUEUED,
+        attempts=0,
+        next_index=0,
+        queued_at=at,
+        expires_at=due,
+        priority=spec.priority or 0,
+        reason=None,
+        until=None,
+        sent=False,
+        done=False,
+        wants_destination=False,
+        parity=spec.parity,
+        origin=origin,
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,6 +41,7 @@ from .events import LinkState, Progress, State
 from .hub import Arrival, Hooks, Hub, NoHooks, Subscription
 from .inbox import Delivered, Entry
 from .ledger import Ledger
+from .leg import Leg
 from .link import Address, Limits, Link, LinkContext, Transport
 from .message import Message, MessageId, check_of, origin_text
 from .outbox import LegSpec
@@ -169,11 +170,18 @@ class Node:
         return carrier.flying if carrier else ()
 
     def _carrier_by(self, key: str) -> Carrier | None:
-        return next((one for one in self._carriers.values() if one.key == key), None)
-
-    def _on_passed(self, keys: Sequence[str]) -> None:
         for carrier in self._carriers.values():
-            if carrier.key in keys:
+            if carrier.key == key:
+                return carrier
+        return None
+
+    def _on_passed(self, keys: Sequence[str], legs: Sequence[Leg]) -> None:
+        """Something goes on: legs that may go out at once need not be looked for."""
+        at_once = {leg.link: leg for leg in legs}
+        for carrier in self._carriers.values():
+            if carrier.key in at_once:
+                carrier.offer(at_once[carrier.key])
+            elif carrier.key in keys:
                 carrier.wake()
 
     @property
@@ -410,6 +418,8 @@ class Node:
 
     def _on_inbox(self, message: Message, delivered: Delivered, arrival: Arrival) -> None:
         self._turns.arrived(message, delivered, arrival)
+        if self._hub.transit is not None and not self._hub.sinks:
+            return  # a bridge says what it passes on; what that sounds like is nothing to it
         if not self._turns.writes:
             work = self._turns.tell(message, delivered, arrival)
             self._group.create_task(work, name=f"tell {message.id}")

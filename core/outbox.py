@@ -38,6 +38,7 @@ SELECT leg.id, length(message), substr(message, 1, 64), address, rank, queued,
     wants_destination, parity
 FROM leg JOIN outbox USING (id) WHERE link = ?1 AND done = 0 AND (?2 OR passing = 0)
 """
+_OTHERS = "SELECT 1 FROM leg WHERE id = ? AND link <> ?"
 _PASSING = "FROM leg WHERE link = ? AND done = 0 AND passing = 1"
 _ORDERS = {
     Full.WAIT: "queued, id",
@@ -244,6 +245,38 @@ class Outbox:
                 return None
             reason = "it was heard there, so it is not sent there again"
             return self.progress(id, link, State.HEARD, at=at, reason=reason, done=True)
+
+    def went(self, id: MessageId, link: str, name: str, at: float) -> Progress:
+        """End the leg of a message of others that its link has taken custody of.
+
+        A message that has no other leg is forgotten; its events are not.
+
+        Args:
+            id: the message.
+            link: its key.
+            name: what the user calls it.
+            at: Unix seconds.
+        """
+        number = number_of(id)
+        with self._db.transaction():
+            self._changed.note(number)
+            if self._db.run(
+                "DELETE FROM outbox WHERE id = ? AND NOT EXISTS (" + _OTHERS + ")",
+                number,
+                number,
+                link,
+            ):
+                self._total.refresh()
+            else:
+                self._db.run(
+                    "UPDATE leg SET state = 'sent', reason = NULL, until = NULL, done = 1"
+                    " WHERE id = ? AND link = ?",
+                    *(number, link),
+                )
+                self._finish(id, at)
+            event = Progress(State.SENT, id, name, None, at)
+            self._journal.add(event, last=True)
+        return event
 
     def put_off(self, id: MessageId, link: str, after: float) -> None:
         """Send a message on a link (its key) not before then, Unix seconds."""

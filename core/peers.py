@@ -12,6 +12,9 @@ from .database import Database
 from .link import Address
 
 _FRESH = 60.0  # seconds within which hearing the same again is not worth a write
+MAX_LATELY = 256
+"""Peers of whom is remembered what was learned in this minute, so that it is not written again."""
+
 _PEERS = "SELECT origin, link, address, name, at FROM peer"
 
 
@@ -44,6 +47,7 @@ class Peers:
     def __init__(self, database: Database, limit: int) -> None:
         self._db = database
         self._limit = limit
+        self._lately: dict[tuple[int, str], tuple[Address | None, str | None, bool, float]] = {}
 
     def learn(
         self,
@@ -68,6 +72,10 @@ class Peers:
             near: it was heard itself, no bridge between; None: if its address is known.
         """
         heard = at if near or (near is None and address is not None) else None
+        if self._lately.get((origin, link)) == (address, name, heard is None, at // _FRESH):
+            return
+        self._lately = dict([*self._lately.items()][-MAX_LATELY:])
+        self._lately[origin, link] = address, name, heard is None, at // _FRESH
         with self._db.transaction():
             touched = self._db.run(
                 "INSERT INTO peer VALUES (?1, ?2, ?3, ?4, ?5, ?7)"

@@ -25,8 +25,7 @@ CREATE TABLE passage (
     row INTEGER PRIMARY KEY AUTOINCREMENT,  -- its age
     id INTEGER NOT NULL,
     at REAL NOT NULL,
-    link TEXT NOT NULL,                  -- what the user calls it
-    said TEXT NOT NULL
+    said TEXT NOT NULL                   -- a line for each link: its name, a tab, what
 );
 CREATE INDEX passage_of ON passage (id);
 

@@ -15,7 +15,7 @@ from .bridge import Decision, Full, Gate, Known, Passing, Router
 from .crossings import Passage
 from .events import Passed, Progress, State
 from .inbox import Way
-from .leg import Leg, LegSpec, Origin
+from .leg import Leg, LegSpec, Origin, new_leg
 from .message import Event, Kind, Message, MessageId, Receipt, check_of, origin_text
 from .spool import Spool
 
@@ -36,11 +36,13 @@ class PassedOn:
             it came from, if that is where it came from now or it is for everyone.
         events: of legs that ended by it.
         passed: what is to be told of it, if it was not known before.
+        legs: for those links; where it has to wait, there is none.
     """
 
     links: tuple[str, ...] = ()
     events: tuple[Progress, ...] = ()
     passed: Passed | None = None
+    legs: tuple[Leg, ...] = ()
 
 
 class Transit:
@@ -97,15 +99,18 @@ class Transit:
         full = self._full(going, came)
         self._note(message, len(data), came, at, decisions)
         given_way: list[Progress] = []
+        legs: list[Leg] = []
         if going:
-            self._put(data, passing, came, going)
+            legs = self._put(data, passing, came, going)
             given_way = [one for gate in full if (one := self._give_way(gate, at))]
             own = {event.link for event in given_way if event.id == message.id}
             going = [gate for gate in going if gate.name not in own]
         if going:
             self._remember(message, data, came, at, going)
         passed = _passed(message, len(data), came, at, decisions)
-        return PassedOn(tuple(gate.link for gate in going), tuple(given_way), passed)
+        legs = [] if given_way else legs
+        links = tuple(gate.link for gate in going)
+        return PassedOn(links, tuple(given_way), passed, tuple(legs))
 
     def _note(
         self,
@@ -116,7 +121,9 @@ class Transit:
         decisions: Sequence[Decision],
     ) -> None:
         passages = [Passage(at, one.gate.name, one.why_not or "goes on") for one in decisions]
-        self._spool.crossings.note(message.id, [_arrival(message, size, came, at), *passages])
+        self._spool.crossings.note(
+            message.id, [_arrival(message, size, came, at), *passages], fresh=True
+        )
 
     def carry(self, data: bytes, message: Message, came: Arrival, at: float) -> PassedOn:
         """Take a message that is for somebody else; as ``pass_on``, and it may be known."""
@@ -162,15 +169,20 @@ class Transit:
             return frozenset([passed.source])
         return self._spool.crossings.spent(receipt.of, receipt.event)
 
-    def _put(self, data: bytes, passing: Passing, came: Arrival, gates: Sequence[Gate]) -> None:
+    def _put(
+        self, data: bytes, passing: Passing, came: Arrival, gates: Sequence[Gate]
+    ) -> list[Leg]:
+        """Put a message into the outbox; return its legs that may go out at once."""
         route = (*passing.route, self._spool.origin)[-64:]
-        self._spool.outbox.put(
-            data,
-            [self._leg(gate, passing) for gate in gates],
-            kind=passing.message.kind,
-            expires_at=passing.expires_at,
-            origin=Origin(came.key, came.hops + 1, route, came.extra),
-        )
+        origin = Origin(came.key, came.hops + 1, route, came.extra)
+        specs = [self._leg(gate, passing) for gate in gates]
+        kind, expires_at = passing.message.kind, passing.expires_at
+        self._spool.outbox.put(data, specs, kind=kind, expires_at=expires_at, origin=origin)
+        return [
+            new_leg(passing.message, data, spec, passing.at, expires_at, origin)
+            for spec in specs
+            if spec.after <= passing.at and not self._limited(spec.link)
+        ]
 
     def _leg(self, gate: Gate, passing: Passing) -> LegSpec:
         due = None if gate.lifetime is None else passing.at + gate.lifetime

@@ -14,7 +14,9 @@ import contextlib
 import logging
 import ssl
 import threading
+from collections import deque
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, TypeAlias, cast
 
 from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTMessage
@@ -56,6 +58,12 @@ CLOSING = 2.0
 BEHIND = 4096
 """Events that may wait for the event loop; beyond, what comes by QoS 0 is dropped."""
 
+SLOW = 256
+"""Events that may wait for the event loop; beyond, less is read."""
+
+HOLD = 0.2
+"""Seconds that reading is held back at once: each message is read in the end."""
+
 _log = logging.getLogger("focal.mqtt")
 
 
@@ -79,6 +87,11 @@ class PahoSession:
         self._gone = asyncio.Event()
         self._leaving = False
         self._posted = self._taken = 0
+        self._mail: deque[Event] = deque()
+        self._calling = False
+        self._slowed = False
+        self._flows = threading.Event()
+        self._flows.set()
         self._connected = False
         self._code: int | None = None
         self._said = ""
@@ -105,8 +118,16 @@ class PahoSession:
         if self._paho is not None:
             self._paho.ack(number, 1)
 
+    def slow(self, on: bool, /) -> None:
+        self._slowed = on
+        if on:
+            self._flows.clear()
+        else:
+            self._flows.set()
+
     async def aclose(self) -> None:
         self._leaving = True
+        self.slow(False)
         if self._thread.ident is None:
             return
         if self._paho is not None:
@@ -168,8 +189,12 @@ class PahoSession:
     def _post(self, event: Event) -> None:
         """Cross from paho's thread to the event loop: here and nowhere else."""
         self._posted += 1
+        self._mail.append(event)
+        if self._calling:
+            return  # whoever empties the mail finds it: calling wakes the loop, which costs
+        self._calling = True
         with contextlib.suppress(RuntimeError):  # the loop has ended: nobody wants to know
-            self._loop.call_soon_threadsafe(self._take, event)
+            self._loop.call_soon_threadsafe(self._empty)
 
     def _listening(self, paho: Client) -> Client:
         """Have paho call what is below, and wake its loop instead of writing from other threads."""
@@ -225,11 +250,32 @@ class PahoSession:
             topic = ""
         number = message.mid if message.qos else 0
         self._post(Arrived(topic, bytes(message.payload), number, message.retain))
+        self._hold_back()
+
+    def _hold_back(self) -> None:
+        """Read on a little later where the reader is behind, so that the broker has to wait.
+
+        For a moment only: acknowledgements and keep-alive go by this thread, too.
+        """
+        if self._posted - self._taken > SLOW:
+            self._flows.clear()
+            self._loop.call_soon_threadsafe(self._caught_up)
+        self._flows.wait(HOLD)
 
     def _on_trouble(self, error: Exception) -> None:
         self._error = error
 
     # On the event loop
+
+    def _caught_up(self) -> None:
+        if not self._slowed:
+            self._flows.set()
+
+    def _empty(self) -> None:
+        """Take what was posted."""
+        self._calling = False  # first: what is posted from now on may not be seen below
+        while self._mail:
+            self._take(self._mail.popleft())
 
     def _take(self, event: Event) -> None:
         self._taken += 1
@@ -305,11 +351,19 @@ def _of_account(account: Account) -> Any:
 
 
 def _of_note(packet: int, note: Note) -> Any:
+    return _properties_of(packet, note.content_type, note.expiry)
+
+
+@lru_cache(maxsize=256)
+def _properties_of(packet: int, content_type: str | None, expiry: int | None) -> Any:
+    """Return properties that messages of one moment share: making them costs more than sending."""
     properties = _empty(packet)
-    if note.content_type is not None:
-        properties.ContentType = note.content_type
-    if note.expiry is not None:
-        properties.MessageExpiryInterval = note.expiry
+    if content_type is not None:
+        properties.ContentType = content_type
+    if expiry is not None:
+        properties.MessageExpiryInterval = expiry
+    packed = properties.pack()
+    object.__setattr__(properties, "pack", lambda: packed)  # paho's own refuses other names
     return properties
 
 

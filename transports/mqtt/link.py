@@ -61,11 +61,14 @@ from .session import (
 )
 from .topics import Room, What
 
-WINDOW = 32
+WINDOW = 128
 """Messages that may be on their way to the broker at once."""
 
 RECEIVE = 128
 """Messages that the broker may bring before the first of them is acknowledged."""
+
+UNREAD = 256
+"""Messages that wait for a reader, beyond which less is read from the broker."""
 
 HELD = 1024
 """Messages that wait for a reader where the broker keeps to no such limit (MQTT 3.1.1, QoS 0)."""
@@ -138,6 +141,7 @@ class MqttLink:
         self._unacked: set[int] = set()
         self._members = Members()
         self._telling = False
+        self._slow = False
         self._greeting: int | None = None
         self._before: int | None = None  # since when we were here by the connection before
         self._here = False
@@ -177,7 +181,16 @@ class MqttLink:
         return self._tickets
 
     async def receive(self) -> Packet:
-        return await self._inbox.get()
+        packet = await self._inbox.get()
+        if self._slow and len(self._inbox) < UNREAD // 2:
+            self._slow_down(False)
+        return packet
+
+    def _slow_down(self, on: bool) -> None:
+        """Have less read from the broker: not every one keeps to what may be unacknowledged."""
+        self._slow = on
+        if self._session is not None:
+            self._session.slow(on)
 
     def reports(self) -> AsyncIterator[Report]:
         return aiter(self._reports)
@@ -354,6 +367,8 @@ class MqttLink:
             peer = f"{origin:08x}"
             packet = Packet(event.payload, peer, replayed=event.retained, ack=done, skip=done)
             self._inbox.put(packet)
+            if not self._slow and len(self._inbox) >= UNREAD:
+                self._slow_down(True)
 
     def _done(self, number: int) -> None:
         """Let the broker forget what is safe, or is not for us; after the end, it comes again."""

@@ -202,6 +202,10 @@ class Session(Protocol):
         """Acknowledge what arrived: the broker need not bring it again."""
         ...
 
+    def slow(self, on: bool, /) -> None:
+        """Read more slowly, or as fast as it comes again: whoever reads from us is behind."""
+        ...
+
     async def aclose(self) -> None:
         """Take leave and free everything. Again: nothing happens."""
         ...

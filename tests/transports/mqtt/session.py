@@ -47,6 +47,7 @@ class ScriptedSession:
     filters: tuple[Filter, ...] = ()
     notes: list[Note] = field(default_factory=list[Note])
     acked: list[int] = field(default_factory=list[int])
+    slowed: list[bool] = field(default_factory=list[bool])
     closed: bool = False
 
     def start(self) -> None:
@@ -67,6 +68,9 @@ class ScriptedSession:
 
     def ack(self, number: int, /) -> None:
         self.acked.append(number)
+
+    def slow(self, on: bool, /) -> None:
+        self.slowed.append(on)
 
     async def aclose(self) -> None:
         self.closed = True
