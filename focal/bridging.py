@@ -181,7 +181,7 @@ class _Draft:
     ) -> dict[str, frozenset[Any] | None]:
         kinds = (Kind[kind.upper()] for kind in allow or table.kinds)
         codecs = (self._codec(codec, where) for codec in table.codecs)
-        senders = (_sender(sender, where) for sender in table.senders)
+        senders = (_sender(sender) for sender in table.senders)
         return {
             "kinds": frozenset(kinds) or None,
             "codecs": frozenset(codecs) or None,
@@ -197,13 +197,9 @@ class _Draft:
             raise SettingsError(f"{where}: codecs: {error}") from error
 
 
-def _sender(sender: str, where: str) -> int | str:
-    if not sender.startswith("~"):
-        return sender
-    digits = sender[1:]
-    if len(digits) != 8 or not all(digit in "0123456789abcdefABCDEF" for digit in digits):
-        raise SettingsError(f"{where}: {sender!r} is no origin: one is written ~1a2b3c4d")
-    return int(digits, 16)
+def _sender(sender: str) -> int | str:
+    """Return an origin, or the display name that it is."""
+    return int(sender[1:], 16) if sender.startswith("~") else sender
 
 
 # At work

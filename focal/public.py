@@ -12,6 +12,9 @@ from urllib.parse import SplitResult, parse_qs
 HOMELY = (".local", ".lan", ".home.arpa", ".internal", ".localhost")
 """Ends of names that no public name has."""
 
+HOSTLESS = frozenset({"file", "lora+ble", "lora+sim", "mem", "qr"})
+"""Schemes of links that lead to no host, whatever stands in a host's place."""
+
 ADMITTED = frozenset({"user", "cert"})
 """Options of a link by which it says who it is."""
 
@@ -25,7 +28,9 @@ _NEAR_SCOPES = 8
 def is_public(url: SplitResult) -> bool:
     """Tell whether a link leads to a host that anybody reaches, and logs in nowhere."""
     host = url.hostname
-    return host is not None and not is_near(host) and not _logs_in(url)
+    if host is None or url.scheme in HOSTLESS:
+        return False
+    return not is_near(host) and not _logs_in(url)
 
 
 def is_near(host: str) -> bool:

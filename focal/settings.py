@@ -44,6 +44,9 @@ T = TypeVar("T")
 RATE = r"^[1-9][0-9]*/(s|min|h|d)$"
 """How a rate is written."""
 
+ORIGIN = r"~[0-9a-fA-F]{8}"
+"""How an origin is written."""
+
 FIRST = 1000
 """The highest priority that settings can give, and below 0 the lowest."""
 
@@ -356,6 +359,8 @@ def _check(name: str, value: object, where: str) -> None:
                 _one_of(kind, get_args(KindName), f"{where}: a kind of message")
         case "codecs", tuple():
             _check_codecs(cast("tuple[str | int, ...]", value), where)
+        case "senders", tuple():
+            _check_senders(cast("tuple[str, ...]", value), where)
         case "rate", str() if not re.fullmatch(RATE, value):
             written = "5/s, 30/min, 20/h or 100/d"
             raise SettingsError(f"{where}: rate is written {written}, not {value!r}")
@@ -369,6 +374,12 @@ def _check(name: str, value: object, where: str) -> None:
             raise SettingsError(f"{where}: a display name has 1 to {MAX_NAME} bytes of UTF-8")
         case _:
             pass
+
+
+def _check_senders(senders: tuple[str, ...], where: str) -> None:
+    for sender in senders:
+        if sender.startswith("~") and not re.fullmatch(ORIGIN, sender):
+            raise SettingsError(f"{where}: {sender!r} is no origin: one is written ~1a2b3c4d")
 
 
 def _check_codecs(codecs: tuple[str | int, ...], where: str) -> None:

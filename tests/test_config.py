@@ -54,6 +54,22 @@ def test_every_setting_of_a_text_has_its_line() -> None:
     }
 
 
+def test_tables_of_one_name_begin_where_the_first_does() -> None:
+    text = "[[bridge]]\nto = 'a'\n\n[[bridge]]\nto = 'b'"
+    assert lines(text)["bridge",] == 1
+
+
+def test_a_bridge_is_shown_as_toml_reads_it(tmp_path: Path) -> None:
+    text = (
+        "[defaults]\n[[bridge]]\nfrom = 'mqtt://me:pw@h/r'\ncodecs = [3, 'x']\n[[bridge]]\nsize = 9"
+    )
+    shown = settings(tmp_path, text)["bridge"]
+    assert shown.origin == f"{tmp_path / 'focal.toml'}:2"
+    assert tomllib.loads(f"bridge = {toml(shown.value)}") == {
+        "bridge": [{"from": ["mqtt://me:***@h/r"], "codecs": [3, "x"]}, {"size": 9}]
+    }
+
+
 def test_windows_lines_and_dotted_keys_are_lines_too() -> None:
     assert lines("a.b = 1\r\n\r\n[c.'d.e']\r\nf = 2") == {("a", "b"): 1, ("c", "d.e", "f"): 4}
 

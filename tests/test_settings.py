@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from focal.core.bridge import Full, Rate
 from focal.core.errors import SettingsError
-from focal.settings import PLAIN, Defaults, LinkSettings, Settings
+from focal.settings import PLAIN, BridgeSettings, Defaults, LinkSettings, Settings, rate_text
 from tests.deadline import ROOT
 from tests.test_layers import files
 
@@ -210,3 +211,123 @@ def test_a_file_that_is_no_text_is_told(tmp_path: Path) -> None:
     (tmp_path / "focal.toml").write_bytes(b"\xff\xfe")
     with pytest.raises(SettingsError, match="is not TOML"):
         Settings.read([tmp_path], {})
+
+
+BRIDGE = """
+[[bridge]]
+from = ["radio", "hill"]
+to = "room"
+kinds = ["voice", "text"]
+codecs = ["12.5hz", 17]
+senders = ["~1A2b3c4d", "Anna"]
+size = 300
+rate = "20/h"
+airtime = 36
+lifetime = 600
+priority = -1
+queue = 200
+full = "oldest"
+
+[[bridge]]
+"""
+
+
+def test_a_bridge_has_any_number_of_tables(tmp_path: Path) -> None:
+    said, rest = read(tmp_path, BRIDGE).bridge
+    assert rest == BridgeSettings()
+    assert said == BridgeSettings(
+        from_=("radio", "hill"),
+        to=("room",),
+        kinds=("voice", "text"),
+        codecs=("12.5hz", 17),
+        senders=("~1A2b3c4d", "Anna"),
+        size=300,
+        rate="20/h",
+        airtime=36.0,
+        lifetime=600.0,
+        priority=-1,
+        queue=200,
+        full=Full.OLDEST,
+    )
+
+
+@pytest.mark.parametrize(
+    ("written", "rate"),
+    [
+        ("5/s", Rate(5, 1.0)),
+        ("30/min", Rate(30, 60.0)),
+        ("20/h", Rate(20, 3600.0)),
+        ("100/d", Rate(100, 86_400.0)),
+    ],
+)
+def test_a_rate_is_read_and_written_alike(tmp_path: Path, written: str, rate: Rate) -> None:
+    [table] = read(tmp_path, f"[[bridge]]\nrate = '{written}'").bridge
+    assert table.per == rate and rate_text(rate) == written
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("kind = 'text'", "no setting 'kind'; did you mean 'kinds'?"),
+        ("from_ = 'hill'", "no setting 'from_'; did you mean 'from'?"),
+        ("kinds = ['txt']", "a kind of message is not 'txt'; did you mean 'text'?"),
+        ("kinds = []", "kinds is empty: name one, or leave it away"),
+        ("from = []", "from is empty"),
+        ("codecs = [0]", "a codec's number is 1 to 255, not 0"),
+        ("codecs = [true]", "codecs is a text, a whole number, or a list of them"),
+        ("senders = ['~1a2b']", "'~1a2b' is no origin: one is written ~1a2b3c4d"),
+        ("size = 0", "size is 1 at least"),
+        ("size = 1.5", "size is a whole number, not 1.5"),
+        ("rate = '20'", "rate is written 5/s, 30/min, 20/h or 100/d, not '20'"),
+        ("rate = '0/h'", "rate is written"),
+        ("rate = '20/m'", "rate is written"),
+        ("rate = '''20/h\n'''", "rate is written"),
+        ("rate = 20", "rate is a text, not 20"),
+        ("airtime = 0", "airtime is a number of seconds above 0"),
+        ("airtime = inf", "airtime is a number of seconds above 0"),
+        ("lifetime = nan", "lifetime is above 0 and at most"),
+        ("priority = 1001", "priority is a number from -1000 to 1000"),
+        ("queue = 0", "queue is 1 at least"),
+        ("full = 'olders'", "full is wait, oldest, newest or largest, not 'olders'"),
+    ],
+)
+def test_a_slip_in_a_bridge_is_one_line_with_its_place(
+    tmp_path: Path, line: str, said: str
+) -> None:
+    told = refusal(tmp_path, f"[[bridge]]\n[[bridge]]\n{line}")
+    assert told.startswith(f"{tmp_path / 'focal.toml'}, [[bridge]] 2: ") and said in told
+
+
+def test_a_bridge_is_written_with_two_brackets(tmp_path: Path) -> None:
+    assert "write [[bridge]], with two brackets" in refusal(tmp_path, "[bridge]\nto = 'hill'")
+    assert "a table is wanted here" in refusal(tmp_path, "bridge = [1]")
+
+
+def test_no_variable_sets_a_bridge_and_none_breaks_it(tmp_path: Path) -> None:
+    assert "under [[bridge]]" in refusal(tmp_path, FOCAL_BRIDGE__KINDS="text")
+    others = {"FOCAL_BRIDGE_UNIT": "x", "FOCAL_DEFAULTS__NAME": "Bo"}
+    assert len(read(tmp_path, BRIDGE, **others).bridge) == 2
+
+
+@pytest.mark.parametrize(("said", "public"), [("true", True), ("false", False)])
+def test_whether_a_link_is_public_is_no_option_of_its_transport(
+    tmp_path: Path, said: str, public: bool
+) -> None:
+    [link] = read(tmp_path, f"[links.hill]\nurl = 'udp://a:1'\npublic = {said}").links.values()
+    assert link.public is public and link.address(no_default) == "udp://a:1"
+    [link] = read(
+        tmp_path, "links.hill.url = 'udp://a:1'", FOCAL_LINKS__HILL__PUBLIC=said
+    ).links.values()
+    assert link.public is public and link.address(no_default) == "udp://a:1"
+    again = {"FOCAL_LINKS__HILL__URL": "udp://b:1"}
+    text = f"[links.hill]\nurl = 'udp://a:1'\npublic = {said}"
+    assert read(tmp_path, text, **again).links["hill"].public is public
+
+
+def test_public_is_true_or_false(tmp_path: Path) -> None:
+    text = "links.hill.url = 'udp://a:1'"
+    told = refusal(tmp_path, text, FOCAL_LINKS__HILL__PUBLIC="so")
+    assert "public is true or false, not 'so'" in told
+    assert "[links.hill]: public is true or false" in refusal(
+        tmp_path, f"{text}\nlinks.hill.public = 1"
+    )
