@@ -141,12 +141,12 @@ class Planner:
     def conditions(self, hour: Hour, now: float) -> Conditions:
         """Return how much may be sent now, as far as the hour and the radio tell."""
         limits, word = self.limits(), self._heard(hour, now)
-        limit = self.limit(hour, now)
+        limit, whole = self.limit(hour, now), HOUR * limits.duty * (1 - limits.reserve)
         if word is None:
-            return Conditions(limit, relays=limits.relays, agreed=limits.agreed)
+            return Conditions(limit, relays=limits.relays, agreed=limits.agreed, whole=whole)
         # What it told holds for a minute, then it tells again; if it does not, nothing is known.
         until = word.at + MINUTE * (1 + max(0.0, now - word.at) // MINUTE)
-        return Conditions(limit, word.others, until, limits.relays, limits.agreed)
+        return Conditions(limit, word.others, until, limits.relays, limits.agreed, whole)
 
     def _heard(self, hour: Hour, now: float) -> _Word | None:
         """Return what the radio last told of the channel, our part of that minute taken off."""

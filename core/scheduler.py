@@ -60,6 +60,7 @@ class Conditions:
 
     Args:
         limit: seconds of airtime in an hour, what others send by this radio taken off.
+        whole: the same while nobody else sends by it; 0: as ``limit``.
         busy: share of the time that others use the channel, as far as is known.
         until: when more will be known of that, on the clock of ``now``.
         relays: how often what we send is expected to be sent again by others.
@@ -71,6 +72,7 @@ class Conditions:
     until: float = 0.0
     relays: float = 0.0
     agreed: bool = False
+    whole: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +189,10 @@ class Scheduler:
         for job in heads:
             at = hour.earliest(job.seconds, now, conditions.limit)
             if at is None:
-                return self._never(job, conditions)
+                if job.seconds > max(conditions.limit, conditions.whole):
+                    return self._never(job, conditions)
+                held = held or _crowded(job, now, conditions)
+                continue
             if (wait := courtesy.holds(job)) is not None:
                 full = Wait(job, at, _used(hour, now, conditions))
                 held = held or (wait if at <= wait.at else full.looking(wait.look_at))
@@ -239,7 +244,7 @@ class Scheduler:
         return Never(
             job,
             f"its burst takes {job.seconds:.1f} s of air, and this radio may send "
-            f"{conditions.limit:.1f} s in an hour: choose a lower rate, or send a shorter one",
+            f"{max(conditions.limit, conditions.whole):.1f} s in an hour: choose a lower rate, or send a shorter one",
         )
 
 
@@ -312,6 +317,16 @@ class Courtesy:
         """Return when we have sent for no more than a share of the last minute."""
         at = self._hour.earliest(0.0, self._now, most * MINUTE, MINUTE)
         return self._now + LOOK_AGAIN if at is None or at <= self._now else at
+
+
+def _crowded(job: Job, now: float, conditions: Conditions) -> Wait:
+    """Say that others send so much by this radio that a burst has no room in an hour."""
+    reason = (
+        f"its burst takes {job.seconds:.1f} s of air, and what others send by this radio leaves "
+        f"{conditions.limit:.1f} s in an hour"
+    )
+    until = conditions.until if conditions.until > now else now + MINUTE
+    return Wait(job, until, reason, look=min(until, now + LOOK_AGAIN))
 
 
 def _used(hour: Hour, now: float, conditions: Conditions) -> str:

@@ -45,12 +45,16 @@ class Outlook:
 
 @dataclass(slots=True)
 class _Ahead:
-    """A radio as it will be, moved on by what the scheduler decides."""
+    """A radio as it will be, moved on by what the scheduler decides.
+
+    ``need`` is what others leave of an hour in the end, in seconds of air.
+    """
 
     queue: Scheduler
     hour: Hour
     now: float
     conditions: Conditions
+    need: float
     reason: str | None = None
 
     def start_of(self, job: Job) -> float | None:
@@ -79,7 +83,8 @@ class _Ahead:
     def _wait_until(self, at: float) -> None:
         self.now = at
         if at >= self.conditions.until:
-            self.conditions = replace(self.conditions, busy=0.0)
+            limit = max(self.conditions.limit, self.need)
+            self.conditions = replace(self.conditions, busy=0.0, limit=limit)
 
 
 def outlook(
@@ -107,9 +112,9 @@ def outlook(
     moment, hour = ledger.moment(), ledger.hour(limits.radio)
     planner = Planner(Books(ledger, runtime), limits.radio, lambda: limits)
     conditions = planner.conditions(hour, moment.awake)
-    if any(seconds > conditions.limit for seconds in bursts):
+    if any(seconds > conditions.whole for seconds in bursts):
         return Outlook(None)
-    ahead = _Ahead(_queue(limits, waiting, moment), hour, moment.awake, conditions)
+    ahead = _Ahead(_queue(limits, waiting, moment), hour, moment.awake, conditions, max(bursts))
     jobs = [
         Job(key, seconds, moment.awake, moment.awake + lifetime)
         for key, seconds in zip(count(), bursts, strict=False)

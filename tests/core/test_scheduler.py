@@ -101,6 +101,19 @@ def test_what_no_hour_has_room_for_is_told_and_leaves() -> None:
     assert order(scheduler, 2.0) == ["small"]
 
 
+def test_what_has_no_room_beside_others_waits_for_them() -> None:
+    crowded = Conditions(4.0, whole=360.0, until=50.0)
+    scheduler = queue(job("big", 6.0), job("small", 1.5, 1.0))
+    decision = scheduler.next(2.0, Hour([]), crowded)
+    assert isinstance(decision, Go)
+    assert decision.job.key == "small"
+    decision = scheduler.next(4.0, Hour([]), crowded)
+    assert isinstance(decision, Wait)
+    assert (decision.at, decision.look_at) == (50.0, 19.0)
+    assert "what others send by this radio leaves 4.0 s" in decision.reason
+    assert order(scheduler, 60.0) == ["big"]
+
+
 def test_what_expires_before_there_is_room_holds_nobody_up() -> None:
     hour = Hour([Sent(100.0, 355.0)])
     jobs = job("big", 6.0, 0.0, until=1000.0), job("small", 1.5, 1.0)
