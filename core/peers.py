@@ -6,6 +6,7 @@ The law of this module: it is learned from what is heard, never from what is hop
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from .bridge import Sight
 from .database import Database
@@ -16,6 +17,9 @@ MAX_LATELY = 256
 """Peers of whom is remembered what was learned in this minute, so that it is not written again."""
 
 _PEERS = "SELECT origin, link, address, name, at FROM peer"
+
+
+_Said: TypeAlias = tuple[Address | None, str | None, bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +51,7 @@ class Peers:
     def __init__(self, database: Database, limit: int) -> None:
         self._db = database
         self._limit = limit
-        self._lately: dict[tuple[int, str], tuple[Address | None, str | None, bool, float]] = {}
+        self._lately: dict[tuple[int, str], tuple[_Said, float]] = {}
 
     def learn(
         self,
@@ -72,10 +76,10 @@ class Peers:
             near: it was heard itself, no bridge between; None: if its address is known.
         """
         heard = at if near or (near is None and address is not None) else None
-        if self._lately.get((origin, link)) == (address, name, heard is None, at // _FRESH):
+        said = address, name, heard is None
+        last, since = self._lately.get((origin, link), (None, 0.0))
+        if last == said and since <= at <= since + _FRESH:
             return
-        self._lately = dict([*self._lately.items()][-MAX_LATELY:])
-        self._lately[origin, link] = address, name, heard is None, at // _FRESH
         with self._db.transaction():
             touched = self._db.run(
                 "INSERT INTO peer VALUES (?1, ?2, ?3, ?4, ?5, ?7)"
@@ -87,6 +91,8 @@ class Peers:
                 *(origin, link, address, name, at, _FRESH, heard),
             )
             if touched:
+                self._lately = dict([*self._lately.items()][-MAX_LATELY:])
+                self._lately[origin, link] = said, at
                 self._db.run(
                     "DELETE FROM peer WHERE rowid IN"
                     " (SELECT rowid FROM peer ORDER BY at DESC, rowid DESC LIMIT -1 OFFSET ?)",
