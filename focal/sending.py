@@ -58,6 +58,10 @@ LOOK_EVERY = 0.05
 Ask: TypeAlias = Callable[[str], Awaitable[bool]]
 """Asks a question that is answered with yes or no."""
 
+OPENING = 15.0
+"""Seconds in which a link can be opened again and again until a sender without ``--timeout`` ends;
+what it said stays in the outbox."""
+
 UNKNOWN = Limits("datagram", 231)
 """What is assumed of a link that is not open here: what the thinnest radio carries."""
 
@@ -106,7 +110,8 @@ async def send(
 
     Raises:
         FocalError: there is no sound, what a link needs is not installed, or what was waited for
-            did not happen. A link that cannot be opened is waited for.
+            did not happen. A link that cannot be opened is waited for, a while, or as long as the
+            order says.
     """
     links, wait = app.links(), app.settings.defaults.wait
     async with AsyncExitStack() as stack:
@@ -134,6 +139,8 @@ async def send(
             return
         say(f"waiting until it is {wait}")
         events = _journal(journal, mark, Lookout(node, journal, owned), doors, news)
+        if order.timeout is None and not elsewhere:
+            events = while_open(events, doors, ids)
         keys = {name: transport.key for name, transport in links.items()}
         courtesy = _Courtesy(ids, keys, journal, ask)
         try:
@@ -339,7 +346,7 @@ class _Courtesy:
 
 
 async def _follow(
-    events: AsyncIterator[Progress],
+    events: AsyncIterator[Progress | None],
     watch: Watch,
     seconds: float,
     tell: Callable[[Progress], None],
@@ -355,7 +362,7 @@ async def _follow(
         async with asyncio.timeout(seconds):
             while not watch.settled:
                 event = await anext(events)
-                if watch.saw(event):
+                if event is not None and watch.saw(event):
                     tell(event)
                     courtesy.saw(event)
     except TimeoutError:
@@ -409,8 +416,11 @@ def _left(watch: Watch) -> str:
 
 async def _journal(
     spool: Spool, mark: int, lookout: Lookout, doors: Doors, news: Subscription
-) -> AsyncIterator[Progress]:
-    """Yield what happens to messages, from a row of the journal on, and keep looking out."""
+) -> AsyncIterator[Progress | None]:
+    """Yield what happens to messages, from a row of the journal on, and keep looking out.
+
+    None is yielded at the end of each look.
+    """
     while True:
         while len(news.mailbox):
             if isinstance(event := await news.mailbox.get(), LinkState):
@@ -418,8 +428,29 @@ async def _journal(
         for row, progress in spool.outbox.events_after(mark):
             mark = row
             yield progress
+        yield None
         await asyncio.sleep(LOOK_EVERY)
         lookout.look()
+
+
+async def while_open(
+    events: AsyncIterator[Progress | None], doors: Doors, ids: Sequence[MessageId]
+) -> AsyncIterator[Progress | None]:
+    """Yield events as long as a link was open, or may soon be.
+
+    Raises:
+        FocalError: none could be opened; the messages stay in the outbox.
+    """
+    clock = asyncio.get_running_loop().time
+    until = clock() + OPENING
+    async for event in events:
+        if doors.shut and clock() >= until:
+            why = "; ".join(doors.down.values())
+            raise FocalError(
+                f"{why}; message {ids[0]} stays in the outbox and goes when a focal process can "
+                "open the link; --timeout waits for that"
+            )
+        yield event
 
 
 # What it costs -----------------------------------------------------------------------------------

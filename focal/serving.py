@@ -104,6 +104,11 @@ class Doors:
         self._say = say
         self._opened = set[str]()
 
+    @property
+    def shut(self) -> bool:
+        """Whether links were tried, and none of them opened."""
+        return bool(self.down) and not self._opened
+
     def saw(self, event: LinkState) -> None:
         """Take what a node tells of a link."""
         if event.up:
