@@ -65,7 +65,11 @@ DELAY = 8.0
 """Bursts of a message that it waits at most before a bridge passes it on to a link with airtime."""
 
 HOUSEKEEPING = 60.0
-"""Seconds after which lifetimes are looked at, whatever is due."""
+"""Seconds after which lifetimes are looked at, whatever is due; no more than the shortest that a
+bridge gives."""
+
+SHORTEST = 1.0
+"""Seconds between two looks, at least."""
 
 
 class Node:
@@ -121,6 +125,7 @@ class Node:
         self._open_ledger = ledger or (lambda: Ledger.in_memory(self._clocks))
         self._books: Books | None = None
         self._patient = patient
+        self._look_after = _look_after(bridge)
         self._down: dict[str, str] = {}
         self._limits: dict[str, Limits] = {}
         self._tasks: list[asyncio.Task[None]] = []
@@ -428,7 +433,7 @@ class Node:
         """End what has outlived its lifetime, and forget what is old."""
         purge_at = self._runtime.now()
         while True:
-            left = HOUSEKEEPING
+            left = self._look_after
             try:
                 left = await self._expire()
                 if self._runtime.now() >= purge_at:
@@ -446,8 +451,8 @@ class Node:
             self._hub.publish(Progress(leg.state, leg.id, leg.name, None, at, reason))
             self._give_up(leg.name, leg.id, check_of(leg.message))
         due = await self._hub.desk.do(outbox.next_expiry)
-        left = HOUSEKEEPING if due is None else due - self._runtime.unix()
-        return min(HOUSEKEEPING, max(0.05, left))
+        left = self._look_after if due is None else due - self._runtime.unix()
+        return min(self._look_after, max(0.05, left))
 
     def _give_up(self, name: str, id: MessageId, tag: int) -> None:
         if name in self._carriers:
@@ -457,6 +462,12 @@ class Node:
 def _may_open_later(error: TransportUnavailable | SpoolError) -> bool:
     """Tell whether trying again can help: not where what the link needs is not installed."""
     return isinstance(error, TransportUnavailable) and not isinstance(error.__cause__, ImportError)
+
+
+def _look_after(gates: Sequence[Gate]) -> float:
+    """Return the seconds after which lifetimes are looked at, whatever is due."""
+    shortest = min((gate.lifetime for gate in gates if gate.lifetime), default=HOUSEKEEPING)
+    return min(HOUSEKEEPING, max(SHORTEST, shortest))
 
 
 def _carrier_of(limits: Limits) -> type[Carrier]:

@@ -466,7 +466,7 @@ class Outbox:
         return None if at == float("inf") else at
 
     def retry(self, id: MessageId, link: str | None = None) -> list[Leg]:
-        """Queue again what ended refused, expired or unknown.
+        """Queue again what ended refused, expired or unknown; now it may wait as long as it lives.
 
         Args:
             id: the message.
@@ -485,11 +485,12 @@ class Outbox:
                 raise SpoolError(
                     f"message {id} has nothing to retry{f' on {link}' if link else ''}"
                 )
-            if again[0].expires_at <= self._unix():
+            ends_at = self._ends_at(id)
+            if ends_at <= self._unix():
                 raise SpoolError(f"the lifetime of message {id} has ended; send it anew")
             if all(leg.done for leg in legs):
                 self._unfinish(again[0])
-            return [self._queue(leg) for leg in again]
+            return [self._queue(replace(leg, expires_at=ends_at)) for leg in again]
 
     def drop(self, id: MessageId) -> None:
         """Give a message up and forget it; its events say so.
@@ -550,10 +551,15 @@ class Outbox:
         self._db.run("UPDATE outbox SET done_at = NULL WHERE id = ?", number_of(leg.id))
         self._total.refresh()
 
+    def _ends_at(self, id: MessageId) -> float:
+        """Return when a message's own lifetime ends, Unix seconds."""
+        rows = self._db.rows("SELECT expires_at FROM outbox WHERE id = ?", number_of(id))
+        return float(rows[0][0])
+
     def _queue(self, leg: Leg) -> Leg:
         self._db.run(
-            "UPDATE leg SET state = 'queued', attempts = 0, done = 0, reason = NULL, until = NULL"
-            " WHERE id = ? AND link = ?",
+            "UPDATE leg SET state = 'queued', attempts = 0, done = 0, reason = NULL, until = NULL,"
+            " due = NULL WHERE id = ? AND link = ?",
             *(number_of(leg.id), leg.link),
         )
         self._journal.add(Progress(State.QUEUED, leg.id, leg.name, None, self._unix()))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Generator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -352,6 +353,18 @@ def test_a_retry_queues_again_what_ended_badly(spool: Spool) -> None:
     assert sequences(spool, ROOM) == []
     assert spool.outbox.events(id)[-1].state is State.QUEUED
     assert [again.link for again in spool.outbox.retry(id, "room")] == [ROOM.link]
+
+
+def test_a_retry_forgets_the_shorter_lifetime_of_a_leg(spool: Spool, clock: Clock) -> None:
+    data = message(1).to_bytes()
+    leg = replace(HILL, expires_at=EPOCH + 1)
+    spool.outbox.put(data, [leg], kind=Kind.VOICE, expires_at=EPOCH + WEEK)
+    clock.now += 2
+    [dead] = spool.outbox.expire(clock.now)
+    assert dead.state is State.EXPIRED
+    [again] = spool.outbox.retry(message(1).id)
+    assert spool.outbox.waiting(HILL.link) == [again] and again.expires_at == EPOCH + WEEK
+    assert spool.outbox.expire(clock.now) == []
 
 
 def test_a_retry_that_cannot_be_says_why(spool: Spool, clock: Clock) -> None:
