@@ -241,10 +241,11 @@ class Scheduler:
 
     def _never(self, job: Job, conditions: Conditions) -> Never:
         self._take(job)
+        whole = max(conditions.limit, conditions.whole)
         return Never(
             job,
             f"its burst takes {job.seconds:.1f} s of air, and this radio may send "
-            f"{max(conditions.limit, conditions.whole):.1f} s in an hour: choose a lower rate, or send a shorter one",
+            f"{whole:.1f} s in an hour: choose a lower rate, or send a shorter one",
         )
 
 
