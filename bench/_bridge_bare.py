@@ -10,12 +10,13 @@ import sys
 from typing import Any
 
 from paho.mqtt import client as mqtt
+from paho.mqtt.enums import CallbackAPIVersion
 
 
 def main(port: int, source: str, target: str) -> None:
     """Subscribe with QoS 1, publish with QoS 1, until killed."""
     client: Any = mqtt.Client(
-        mqtt.CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv5, reconnect_on_failure=False
+        CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv5, reconnect_on_failure=False
     )
     client.max_inflight_messages_set(100)
 

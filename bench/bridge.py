@@ -22,6 +22,7 @@ from tempfile import TemporaryDirectory
 from typing import IO, Any, cast
 
 from paho.mqtt import client as mqtt
+from paho.mqtt.enums import CallbackAPIVersion
 
 from focal.core.envelope import Envelope
 from focal.core.message import Kind, Message, MessageId
@@ -56,19 +57,22 @@ class Ends:
         self.done = threading.Event()
         self._ready = threading.Semaphore(0)
         self._near, self._far = self._client(port), self._client(port)
-        self._far.on_subscribe = lambda *_: self._ready.release()
+        self._far.on_subscribe = self._is_ready
         self._far.on_message = self._came
         self._far.subscribe(f"focal/{TO}/+", qos=1)
         assert self._ready.acquire(timeout=PATIENCE)
 
     def _client(self, port: int) -> Any:
-        client: Any = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv5)
+        client: Any = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv5)
         client.max_inflight_messages_set(100)
-        client.on_connect = lambda *_: self._ready.release()
+        client.on_connect = self._is_ready
         client.connect("127.0.0.1", port)
         client.loop_start()
         assert self._ready.acquire(timeout=PATIENCE)
         return client
+
+    def _is_ready(self, *_: object) -> None:
+        self._ready.release()
 
     def _came(self, *_: object) -> None:
         self.arrived += 1

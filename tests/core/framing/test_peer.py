@@ -198,7 +198,9 @@ def hellos(node: Node) -> list[frames.Hello]:
     return [frame for frame in node.heard_frames if isinstance(frame, frames.Hello)]
 
 
-@pytest.mark.parametrize(("asked", "answer"), [(None, {1, 3}), (33, {3}), (44, set()), (0, set())])
+@pytest.mark.parametrize(
+    ("asked", "answer"), [(None, {1, 3}), (33, {3}), (44, set[int]()), (0, set[int]())]
+)
 def test_only_who_is_asked_answers_a_hello(asked: int | None, answer: set[int]) -> None:
     air = Air(seed=3)
     _, b, _ = Node(air, 1), Node(air, 2, own=22), Node(air, 3, own=33)
