@@ -82,6 +82,12 @@ class Crossings:
         lines = [(at, line.split("\t", 1)) for at, said in rows for line in said.split("\n")]
         return [Passage(at, link, what) for at, (link, what) in lines]
 
+    def last(self, id: MessageId) -> float | None:
+        """Return when something was decided on a message last; None: never, or too often."""
+        rows = self._db.rows("SELECT count(*), max(at) FROM passage WHERE id = ?", number_of(id))
+        [(times, at)] = rows
+        return at if times < MAX_OF_MESSAGE else None
+
     # What legs with a rate or a budget let through
 
     def crossed(self, link: str, at: float, airtime: float) -> None:

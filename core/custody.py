@@ -1,7 +1,7 @@
 """Messages over message links: envelopes, whose custody the link itself confirms.
 
 The law of this module: what the link has accepted is out of our hands; what is for one node stays
-in the outbox until that node's receipt comes back.
+in the outbox until that node's receipt comes back, and is sent again where that takes too long.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from .errors import FrameError, PacketTooBig, Withdrawn
 from .events import State
 from .framing.frame import Verdict
 from .hub import Arrival, Hub
-from .link import Accepted, Heard, Packet, Refused
+from .link import Accepted, Forgot, Heard, Packet, Refused
 from .message import Kind, Message, MessageId
 from .outbox import Leg
 from .transit import Crowded
@@ -28,6 +28,13 @@ LOOK = 60.0
 """Seconds after which is looked again, whatever the wall clock said."""
 
 
+AGAIN = 30.0
+"""Seconds until what nobody has confirmed is sent again; then twice as long each time."""
+
+BACK = 3.0
+"""Seconds in which others come back, too, after the far end has forgotten us all."""
+
+
 @dataclass(frozen=True, slots=True)
 class Waiting:
     """What a link has to send.
@@ -35,7 +42,7 @@ class Waiting:
     Args:
         legs: to be sent now.
         unaddressed: those whose destination is not known.
-        look_at: when more of what is passed on may go, Unix seconds; None: not by itself.
+        look_at: when more may go, Unix seconds; None: not by itself.
     """
 
     legs: Sequence[Leg]
@@ -123,6 +130,8 @@ class MessageCarrier(Carrier):
         async for report in self._link.reports():
             if isinstance(report, Accepted | Refused | Heard):
                 await self._spawn(self._report, report)  # many commits go to the disk as one
+            elif isinstance(report, Forgot):
+                await self._spawn(self._forgotten)
 
     async def _report(self, report: Accepted | Refused | Heard) -> None:
         leg = self._tickets.get(report.ticket)
@@ -152,9 +161,29 @@ class MessageCarrier(Carrier):
         else:
             wanted = message.destination is not None and leg.kind is not Kind.RECEIPT
             done = not wanted or not self._link.limits.replies
-            await self.hub.progress(leg.id, self.key, State.SENT, done=done)
+            after = None if done or self._link.limits.keeps else self._again(leg)
+            await self.hub.progress(leg.id, self.key, State.SENT, done=done, after=after)
         self.hub.runtime.mark("burst-sent")
         self.hub.hooks.sent(message, self.name)
+
+    def _again(self, leg: Leg) -> float:
+        """Return when a message is sent again if nobody confirms it, Unix seconds."""
+        pause = AGAIN * 2.0 ** min(leg.attempts, 16)  # as they were before it went out now
+        self._look_in(pause)
+        return self.hub.runtime.unix() + pause
+
+    def _look_in(self, seconds: float) -> None:
+        self._look_at = min(self._look_at, self.hub.runtime.now() + seconds)
+
+    async def _forgotten(self) -> None:
+        """Have what nobody has confirmed sent again, once those may be back that it is for."""
+        outbox, after = self.hub.desk.spool.outbox, self.hub.runtime.unix() + BACK
+        events = await self.hub.desk.do(lambda: outbox.forgotten(self.key, after))
+        for event in events:
+            self.hub.publish(event)
+        if events:
+            self._look_in(BACK)
+            self.wake()
 
     async def _put_off(self, leg: Leg, reason: str, seconds: float) -> None:
         self._later[leg.id] = self.hub.runtime.now() + seconds
@@ -187,8 +216,7 @@ class MessageCarrier(Carrier):
         self._flying.update(leg.id for leg in new)
         self._picked = frozenset()
         if waiting.look_at is not None:
-            left = waiting.look_at - self.hub.runtime.unix()
-            self._look_at = self.hub.runtime.now() + min(LOOK, left)
+            self._look_in(min(LOOK, waiting.look_at - self.hub.runtime.unix()))
         for leg in new:
             if leg.id in self._flying:  # else it was dropped while those before it went out
                 await self._send(leg)
@@ -208,7 +236,8 @@ class MessageCarrier(Carrier):
         )
         legs = [leg for leg in legs if leg.id not in busy][:room]
         if transit is None:
-            return Waiting(legs, unaddressed)
+            known = self._look_at < math.inf
+            return Waiting(legs, unaddressed, None if known else outbox.next_after(self.key))
         admitted = transit.admit(self.key, legs, at)
         self._picked = frozenset(leg.id for leg in admitted)  # from now on none of them gives way
         return Waiting(admitted, unaddressed, transit.next(self.key, at))

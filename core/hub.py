@@ -157,12 +157,13 @@ class Hub:
         reason: str | None = None,
         until: float | None = None,
         done: bool = False,
+        after: float | None = None,
     ) -> None:
         """Write down and tell how far a message of ours is."""
         outbox, at = self.desk.spool.outbox, self.runtime.unix()
         event = await self.desk.do(
             lambda: outbox.progress(
-                id, key, state, at=at, by=by, reason=reason, until=until, done=done
+                id, key, state, at=at, by=by, reason=reason, until=until, done=done, after=after
             )
         )
         self.runtime.mark("progress-written")
@@ -227,7 +228,7 @@ class Hub:
         for event in passed.events:
             self.publish(event)
         self.publish(passed.passed)
-        if passed.passed is not None:
+        if passed.passed is not None or passed.again:
             self.on_passed(passed.links, passed.legs)
 
     async def _deliver(
@@ -249,6 +250,8 @@ class Hub:
             passed = self._pass_on(data, message, arrival, at, fresh=delivered.fresh)
             if delivered.fresh and answer and not passed.links:
                 self.put_receipt(message, Event.DELIVERED, arrival.link, arrival.key, at)
+            elif not delivered.fresh and arrival.slows and message.destination == self.origin:
+                self._repeat_receipt(message, arrival, at)
             near = not arrival.hops
             address = arrival.peer if near else None
             spool.peers.learn(
@@ -275,6 +278,19 @@ class Hub:
         self.desk.spool.outbox.put(
             receipt.to_bytes(), [LegSpec(key, link)], kind=receipt.kind, expires_at=expires_at
         )
+
+    def _repeat_receipt(self, message: Message, arrival: Arrival, at: float) -> None:
+        """Say again that a message came: it came again, so what we said of it may be lost.
+
+        Part of a transaction.
+        """
+        outbox = self.desk.spool.outbox
+        id = receipt_for(message, Event.DELIVERED, self.origin, at).id
+        if outbox.again(id, LegSpec(arrival.key, arrival.link)):
+            return
+        if outbox.find(id):  # other bytes, as its time is another
+            outbox.drop(id)
+        self.put_receipt(message, Event.DELIVERED, arrival.link, arrival.key, at)
 
     async def _receipt(self, message: Message, arrival: Arrival) -> None:
         """What became of a message of ours, told by a receipt."""

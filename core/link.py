@@ -155,6 +155,11 @@ class Members:
 
 
 @dataclass(frozen=True, slots=True)
+class Forgot:
+    """The far end may have lost what it had accepted: it does not know us from before."""
+
+
+@dataclass(frozen=True, slots=True)
 class Up:
     """The link carries again."""
 
@@ -166,7 +171,7 @@ class Down:
     reason: str
 
 
-Report: TypeAlias = Accepted | Heard | Refused | Members | Up | Down
+Report: TypeAlias = Accepted | Heard | Refused | Members | Forgot | Up | Down
 
 
 class Link(Protocol):

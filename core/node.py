@@ -151,7 +151,7 @@ class Node:
             return None
         names = {transport.key: name for name, transport in self._links.items()}
         router = Router(self._spool.origin, gates, names)
-        return Transit(router, self._spool, self._delay, self._dear, self._flying)
+        return Transit(router, self._spool, self._delay, self._dear, self._flying, self._loses)
 
     def _delay(self, key: str, size: int) -> float:
         """Return how long a message of others waits before it goes out on a link."""
@@ -165,6 +165,10 @@ class Node:
     def _dear(self, key: str) -> bool:
         limits = self._limits_of(key)
         return limits is not None and limits.airtime(limits.size, None) is not None
+
+    def _loses(self, key: str) -> bool:
+        limits = self._limits_of(key)
+        return limits is not None and limits.kind == "message" and not limits.keeps
 
     def _limits_of(self, key: str) -> Limits | None:
         carrier = self._carrier_by(key)

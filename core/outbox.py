@@ -156,12 +156,12 @@ class Outbox:
             link: its key.
             limit: at most so many; -1 is all.
             wants_destination: only those that still do, or only those that do not.
-            unsent: only those that the link has not accepted yet.
+            unsent: only those that the link has not accepted yet, or that are to be sent again.
             passing: also those that are passed on for others and never went out.
         """
         return self._legs(
             "WHERE link = ?1 AND done = 0 AND (?2 IS NULL OR wants_destination = ?2)"
-            " AND NOT (?3 AND state IN ('sent', 'heard')) AND after <= ?4"
+            " AND NOT (?3 AND state IN ('sent', 'heard') AND after = 0) AND after <= ?4"
             " AND min(coalesce(due, expires_at), expires_at) > ?4"
             " AND (?5 OR passing = 0 OR sent = 1) ORDER BY rank DESC, queued, leg.id LIMIT ?6",
             *(link, wants_destination, unsent, self._unix(), passing, limit),
@@ -360,6 +360,7 @@ class Outbox:
         until: float | None = None,
         ask: bool = False,
         done: bool = False,
+        after: float | None = None,
     ) -> Progress | None:
         """Write down how far a message got on a link, and as an event.
 
@@ -376,6 +377,7 @@ class Outbox:
             ask: the user may decide that it does not (``agree``).
             done: nothing more is to be done on that link. When all links are done, the message
                 is history.
+            after: it is not sent before then, and if it went out, again then.
 
         Returns:
             The event, its link as the user calls it; None if no such leg is here (any more).
@@ -386,9 +388,10 @@ class Outbox:
                 return None
             for key, _, old in legs:
                 self._db.run(
-                    "UPDATE leg SET state = ?, reason = ?, until = ?, done = max(done, ?)"
-                    " WHERE id = ? AND link = ?",
-                    *(_later(State(old), state).value, reason, until, done, number_of(id), key),
+                    "UPDATE leg SET state = ?, reason = ?, until = ?, done = max(done, ?),"
+                    " after = coalesce(?, after) WHERE id = ? AND link = ?",
+                    *(_later(State(old), state).value, reason, until, done, after),
+                    *(number_of(id), key),
                 )
             name = None if link is None else legs[0][1]
             event = Progress(state, id, name, by, at, reason, until, ask)
@@ -492,6 +495,53 @@ class Outbox:
                 self._unfinish(again[0])
             return [self._queue(replace(leg, expires_at=ends_at)) for leg in again]
 
+    def again(self, id: MessageId, leg: LegSpec) -> bool:
+        """Have what ended on a link, however it did, go out there once more, byte for byte.
+
+        Returns:
+            Whether it waits there now; False: there is no such leg, or its lifetime has ended.
+
+        Raises:
+            SpoolError: the outbox is full.
+        """
+        with self._db.transaction():
+            legs = self.find(id)
+            ended = next((one for one in legs if one.link == leg.link), None)
+            if ended is None or self._ends_at(id) <= self._unix():
+                return False
+            if ended.done:
+                if all(one.done for one in legs):
+                    self._unfinish(ended)
+                self._queue(ended, leg.expires_at)
+        return True
+
+    def forgotten(self, link: str, after: float) -> list[Progress]:
+        """Send what a link (its key) has accepted and nobody has confirmed again, not before then.
+
+        Returns:
+            The events.
+        """
+        at, reason = self._unix(), "whoever had it may have lost it, so it is sent again"
+        with self._db.transaction():
+            rows = self._db.rows(
+                "SELECT id FROM leg WHERE link = ? AND done = 0 AND passing = 0"
+                " AND state IN ('sent', 'heard')",
+                link,
+            )
+            for (number,) in rows:
+                self._db.run("UPDATE leg SET attempts = 0 WHERE id = ? AND link = ?", number, link)
+            queued = [
+                self.progress(
+                    *(id_from(number), link, State.QUEUED),
+                    at=at,
+                    reason=reason,
+                    until=after,
+                    after=after,
+                )
+                for (number,) in rows
+            ]
+        return [event for event in queued if event is not None]
+
     def drop(self, id: MessageId) -> None:
         """Give a message up and forget it; its events say so.
 
@@ -556,11 +606,11 @@ class Outbox:
         rows = self._db.rows("SELECT expires_at FROM outbox WHERE id = ?", number_of(id))
         return float(rows[0][0])
 
-    def _queue(self, leg: Leg) -> Leg:
+    def _queue(self, leg: Leg, due: float | None = None) -> Leg:
         self._db.run(
             "UPDATE leg SET state = 'queued', attempts = 0, done = 0, reason = NULL, until = NULL,"
-            " due = NULL WHERE id = ? AND link = ?",
-            *(number_of(leg.id), leg.link),
+            " after = 0, due = ? WHERE id = ? AND link = ?",
+            *(due, number_of(leg.id), leg.link),
         )
         self._journal.add(Progress(State.QUEUED, leg.id, leg.name, None, self._unix()))
         self._changed.note(number_of(leg.id))

@@ -22,6 +22,9 @@ from .spool import Spool
 HOUR = 3600.0
 _DAY = 86_400.0
 
+AGAIN = 20.0
+"""Seconds after which what comes again has been sent again by its author, and not twice."""
+
 
 class Crowded(Exception):
     """No leg that a message may go on to has room: its source is to be slowed down."""
@@ -37,12 +40,14 @@ class PassedOn:
         events: of legs that ended by it.
         passed: what is to be told of it, if it was not known before.
         legs: for those links; where it has to wait, there is none.
+        again: it was known, and goes on to them once more.
     """
 
     links: tuple[str, ...] = ()
     events: tuple[Progress, ...] = ()
     passed: Passed | None = None
     legs: tuple[Leg, ...] = ()
+    again: bool = False
 
 
 class Transit:
@@ -57,6 +62,7 @@ class Transit:
             of so many bytes; 0 where airtime is free.
         dear: tells whether a link (its key) has airtime.
         flying: returns what is on its way on a link (its key), so that it cannot give way.
+        loses: tells whether what a link (its key) has accepted may be lost before it arrives.
     """
 
     def __init__(
@@ -66,11 +72,13 @@ class Transit:
         delay: Callable[[str, int], float],
         dear: Callable[[str], bool],
         flying: Callable[[str], Collection[MessageId]],
+        loses: Callable[[str], bool] = lambda link: False,
     ) -> None:
         self.router = router
         self._spool = spool
         self._delay = delay
         self._dear = dear
+        self._loses = loses
         self._flying = flying
         self._waiting: dict[str, int] = {}
 
@@ -132,7 +140,36 @@ class Transit:
         self._spool.peers.learn(message.id.origin, came.key, address, message.sender, at, near=near)
         if self._spool.inbox.sight(message, check_of(data), at, keeps=came.keeps):
             return self.pass_on(data, message, came, at)
-        return self.again(data, message, came, at)
+        return self._once_more(data, message, came, at) or self.again(data, message, came, at)
+
+    def _once_more(
+        self, data: bytes, message: Message, came: Arrival, at: float
+    ) -> PassedOn | None:
+        """Let what its author sent again go on again, to links that may have lost it."""
+        passed = self._spool.inbox.passed(message.id, check_of(data))
+        last = self._spool.crossings.last(message.id)
+        lately = last is None or last <= at < last + AGAIN
+        if passed is None or passed.source != came.key or not came.slows or lately:
+            return None
+        passing = Passing(message, len(data), came.key, came.hops, at, came.route, came.keeps)
+        decisions = self.router.decide(passing, self._known(message))
+        going = [one.gate for one in decisions if one.why_not is None]
+        ended = [gate for gate in going if self._loses(gate.link) and self._ended(message, gate)]
+        if not (gates := [gate for gate in ended if self._fits(gate)]):
+            return None
+        said = [
+            Passage(at, gate.name, "goes on once more: its author sent it again") for gate in gates
+        ]
+        self._spool.crossings.note(message.id, said)
+        for gate in gates:
+            if not self._spool.outbox.again(message.id, self._leg(gate, passing)):
+                self._put(data, passing, came, [gate])
+        return PassedOn(tuple(gate.link for gate in gates), again=True)
+
+    def _ended(self, message: Message, gate: Gate) -> bool:
+        """Tell whether nothing of a message waits for a link."""
+        legs = self._spool.outbox.find(message.id)
+        return all(leg.done for leg in legs if leg.link == gate.link)
 
     def again(self, data: bytes, message: Message, came: Arrival, at: float) -> PassedOn:
         """Take note that a message which is known was heard: there it need not go any more."""

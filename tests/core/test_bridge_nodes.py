@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from focal.core.draft import Draft
+from focal.core.envelope import Envelope
 from focal.core.events import State
-from focal.core.message import Kind, origin_text
+from focal.core.link import Address
+from focal.core.message import Kind, Message, origin_text
 from focal.core.runtime import run_virtual
 from focal.transports.memory import Conditions, Mesh
 
@@ -110,3 +112,58 @@ def test_two_bridges_between_the_air_and_a_room_say_it_once_on_the_air(world: Wo
         assert 10 <= sent <= 13  # both begin it only where neither had heard the other begin
 
     run_virtual(main())
+
+
+@pytest.mark.parametrize("lost", [Kind.TEXT, Kind.RECEIPT])
+def test_what_is_lost_behind_a_bridge_is_sent_again_through_it(world: World, lost: Kind) -> None:
+    near, far = room("near"), room("far")
+    carried: list[Kind] = []
+
+    def lose_the_first(data: bytes, sender: Address, receiver: Address) -> bytes | None:
+        kind = Message.from_bytes(Envelope.from_bytes(data).message).kind
+        carried.append(kind)
+        return None if kind is lost and carried.count(kind) == 1 else data
+
+    async def main() -> None:
+        (near if lost is Kind.RECEIPT else far).filter = lose_the_first
+        async with (
+            world.node("a", near) as a,
+            world.node("bridge", near, far, bridge=all_to_all),
+            world.node("b", far) as b,
+        ):
+            ours = a.events()
+            [id] = await a.send(Draft.text("hello", to=origin_text(b.origin)))
+            [delivered] = await until(ours, State.DELIVERED, id)
+            assert delivered.by == b.origin
+            await asyncio.sleep(600)
+        for home in ("a", "bridge", "b"):
+            with world.spool(home) as spool:
+                assert spool.outbox.legs() == [], home
+        with world.spool("bridge") as spool:
+            said = [f"{p.link} {p.said}" for p in spool.crossings.of(id)]
+            assert said[2:] == ["far goes on once more: its author sent it again"]
+
+    run_virtual(main())
+    assert carried.count(lost) == 2
+
+
+def test_what_is_sent_again_into_a_ring_goes_round_once(world: World) -> None:
+    meshes = [room(f"room{n}") for n in range(3)]
+
+    async def main() -> None:
+        async with (
+            world.node("a", meshes[0]) as a,
+            world.node("x", meshes[0], meshes[1], bridge=all_to_all),
+            world.node("y", meshes[1], meshes[2], bridge=all_to_all),
+            world.node("z", meshes[2], meshes[0], bridge=all_to_all),
+        ):
+            ours = a.events()
+            [id] = await a.send(Draft.text("is there anybody?", to="~00001234", lifetime=3600))
+            await until(ours, State.UNKNOWN, id)
+            await asyncio.sleep(600)
+
+    run_virtual(main())
+    times = 7  # after 30, 90, 210, 450, 930 and 1,890 seconds
+    assert times <= meshes[0].carried.frames <= 3 * times  # by its author and two bridges
+    for mesh in meshes[1:]:
+        assert mesh.carried.frames <= 2 * times
