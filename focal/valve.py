@@ -6,7 +6,6 @@ not taken. Links whose frames may be answers to ours stay open.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -60,8 +59,8 @@ class _ValvedLink:
 
     async def receive(self) -> Packet:
         packet = await self.link.receive()
-        if self.valve.is_shut:  # it is not acknowledged, so it comes again when we are back
-            await asyncio.get_running_loop().create_future()
+        while self.valve.is_shut:  # it is not acknowledged, so it comes again when we are back
+            packet = await self.link.receive()  # what nobody read would hold up answers to ours
         return packet
 
     def reports(self) -> AsyncIterator[Report]:

@@ -26,7 +26,7 @@ from ...core.errors import (
     TransportError,
     TransportUnavailable,
 )
-from ...core.link import Accepted, Address, Forgot, Limits, LinkContext, Packet, Refused, Report
+from ...core.link import Accepted, Address, Limits, LinkContext, Packet, Refused, Report
 from ...core.link import Members as MembersReport
 from ...core.mailbox import Mailbox
 from ...core.message import Kind, Message, MessageId, id_of
@@ -72,6 +72,10 @@ UNREAD = 256
 
 HELD = 1024
 """Messages that wait for a reader where the broker keeps to no such limit (MQTT 3.1.1, QoS 0)."""
+
+RESUMED = 16 * HELD
+"""As many while the link is being opened: some brokers bring all that they kept at once, before
+they answer anything, and until then nobody reads."""
 
 PATIENCE = 20.0
 """Seconds that a broker may take for each of its answers while the link is being opened."""
@@ -127,7 +131,8 @@ class MqttLink:
         self._past = past or Past()
         self._presence = presence
         self._limits = Limits("message", MAX_ENVELOPE)
-        self._inbox: Mailbox[Packet] = Mailbox(2 * HELD)
+        self._inbox: Mailbox[Packet] = Mailbox(2 * RESUMED)
+        self._held = RESUMED
         self._reports: Mailbox[Report] = Mailbox()
         self._connected: Mailbox[Connected] = Mailbox()
         self._granted: Mailbox[Granted] = Mailbox()
@@ -142,6 +147,7 @@ class MqttLink:
         self._members = Members()
         self._telling = False
         self._slow = False
+        self._open = False
         self._greeting: int | None = None
         self._before: int | None = None  # since when we were here by the connection before
         self._here = False
@@ -227,6 +233,7 @@ class MqttLink:
                 raise TransportUnavailable(not_granted(code, asked.topics))
         if self._presence:
             self._welcomed(await self._answer(self._greeted))
+        self._open, self._held = True, HELD + len(self._inbox)
 
     async def _answer(self, answers: Mailbox[S]) -> S:
         try:
@@ -239,8 +246,6 @@ class MqttLink:
 
     def _suit(self, broker: Connected) -> None:
         """Keep to what a broker can do. Raises TransportUnavailable."""
-        if self._account.keep and not broker.resumed:
-            self._reports.put(Forgot())
         if broker.qos < 1:
             raise TransportUnavailable(f"the broker at {self._account.place}: {reason(0x9B)}")
         self._window = max(1, min(WINDOW, broker.window - 1))  # one is left for our presence
@@ -358,10 +363,10 @@ class MqttLink:
         except FrameError as error:
             self._stranger(event, str(error))
             return
-        if len(self._inbox) >= HELD and not event.number:
+        if len(self._inbox) >= self._held and not event.number:
             self.dropped += 1
-        elif len(self._inbox) >= HELD:
-            self._end(LinkLost(f"{HELD} messages of {self._room.root} were not read"))
+        elif len(self._inbox) >= self._held:
+            self._end(LinkLost(f"{self._held} messages of {self._room.root} were not read"))
         else:
             done = partial(self._done, event.number)
             if event.number:
@@ -369,7 +374,7 @@ class MqttLink:
             peer = f"{origin:08x}"
             packet = Packet(event.payload, peer, replayed=event.retained, ack=done, skip=done)
             self._inbox.put(packet)
-            if not self._slow and len(self._inbox) >= UNREAD:
+            if self._open and not self._slow and len(self._inbox) >= UNREAD:
                 self._slow_down(True)
 
     def _done(self, number: int) -> None:

@@ -18,7 +18,7 @@ from focal.testing import FAR, NEAR, context, envelope_of
 from focal.transports.mqtt.link import HELD, PATIENCE, WINDOW
 from focal.transports.mqtt.past import TIMES, Past
 from focal.transports.mqtt.presence import Status
-from focal.transports.mqtt.session import Arrived, Connected, Ended
+from focal.transports.mqtt.session import Arrived, Connected, Ended, Filter
 from tests.transports.mqtt.session import ROOM, ScriptedSession, opened
 
 THIRD = 0x0C0C0C0C
@@ -420,6 +420,26 @@ def test_a_reader_who_does_not_read_is_bounded() -> None:
         with pytest.raises(LinkLost, match=f"{HELD} messages of focal/lobby were not read"):
             await link.receive()
         assert session.acked == []  # so that it comes again
+
+    run(check)
+
+
+def test_what_a_broker_brings_before_it_answers_is_held_for_who_reads_later() -> None:
+    class Eager(ScriptedSession):
+        def subscribe(self, filters: tuple[Filter, ...], /) -> None:
+            for number in range(1, 2 * HELD + 1):
+                self.hear(arrived(envelope_of(60, number, FAR), number=number))
+            super().subscribe(filters)
+
+    async def check() -> None:
+        link, session = await opened(make=Eager)
+        assert session.slowed == []  # the answers would be slow, too
+        session.hear(arrived(envelope_of(60, 0, FAR), number=2 * HELD + 1))
+        assert session.slowed == [True]
+        for _ in range(2 * HELD + 1):
+            (await link.receive()).ack()
+        assert session.slowed == [True, False]
+        assert session.acked == list(range(1, 2 * HELD + 2))
 
     run(check)
 
