@@ -239,13 +239,19 @@ class Router:
         return Decision(self.gate_to(link), why_not)
 
     def _whereabouts(self, passing: Passing, known: Known) -> frozenset[str] | None:
-        """Return the links where a destination is, as far as known; None: it may be anywhere."""
+        """Return the links where a destination is, as far as known; None: it may be anywhere.
+
+        Where only bridges spoke for it, it may be behind any of these links: in a ring it is heard
+        on both sides.
+        """
         if passing.message.destination is None:
             return None
-        since = passing.at - FRESH
-        heard = {key for key, sight in known.heard.items() if sight.at > since}
-        near = {key for key, sight in known.heard.items() if (sight.near or 0.0) > since}
-        return frozenset(near or heard) or None
+        since, here = passing.at - FRESH, frozenset([passing.source])
+        heard = frozenset(key for key, sight in known.heard.items() if sight.at > since)
+        near = frozenset(key for key, sight in known.heard.items() if (sight.near or 0.0) > since)
+        if near:
+            return here if passing.source in near else near
+        return (heard - here or heard) or None
 
 
 def _through(gates: Sequence[Gate], passing: Passing, why_not: str | None) -> Decision:

@@ -197,6 +197,7 @@ class DatagramCarrier(Carrier):
         if packet is not None:
             packet.ack()
         self._confirm(complete.message, verdict, complete.via.peer)
+        self._look |= not arrival.confirmed  # there may be a receipt to send
 
     def _confirm(self, message: bytes, verdict: Verdict, peer: Address | None) -> None:
         to_all = destination_of(message)[1] is None

@@ -106,6 +106,17 @@ def lossy(seed: int = 1, **conditions: object) -> Mesh:
     return Mesh("air", Conditions(**{**usual, **conditions}))  # type: ignore[arg-type]
 
 
+def air(name: str = "air", **conditions: object) -> Mesh:
+    """Return a radio channel: 231 bytes a frame, everybody in hearing."""
+    usual: dict[str, object] = {"loss": 0.1, "bandwidth": 120.0, "slot": 0.03, "seed": 3}
+    return Mesh(name, Conditions(**{**usual, **conditions}))  # type: ignore[arg-type]
+
+
+def room(name: str = "room") -> Mesh:
+    """Return a room: messages in envelopes, none of them lost."""
+    return Mesh(name, Conditions(kind="message", delay=0.01))
+
+
 async def until(events: Subscription, state: State, *ids: MessageId) -> list[Progress]:
     """Read events until each of these messages has reached a state; return those events."""
     left, found = set(ids), list[Progress]()
