@@ -173,6 +173,8 @@ def _wait(leg: Leg, first: Leg | None, now: float) -> tuple[str | None, float | 
         return leg.reason, until
     if first is not None and first is not leg:
         return f"{TURN}: {first.reason}", first.until
+    if leg.origin is not None:
+        return f"it goes out when the bridge has {leg.name} open and its limits let it", None
     return f"it goes out when a process of this home has {leg.name} open", None
 
 
