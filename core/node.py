@@ -427,7 +427,7 @@ class Node:
 
     def _on_inbox(self, message: Message, delivered: Delivered, arrival: Arrival) -> None:
         self._turns.arrived(message, delivered, arrival)
-        if self._hub.transit is not None and not self._hub.sinks:
+        if self._hub.transit is not None and not self._hub.sinks and message.destination is None:
             return  # a bridge says what it passes on; what that sounds like is nothing to it
         if not self._turns.writes:
             work = self._turns.tell(message, delivered, arrival)

@@ -109,6 +109,17 @@ def test_what_comes_by_one_link_goes_on_to_the_other(focal: Focal, hill: Hill) -
         json.loads(line)
 
 
+def test_what_is_for_the_bridge_itself_is_received_there(focal: Focal, hill: Hill) -> None:
+    with hill.bridge(hill.left, hill.right, "--allow", "voice") as bridging:
+        options = ("--via", hill.from_left, "--wait", "delivered", "--timeout", "20", "--json")
+        send = ("--home", hill.home("a"), "send", *options, "--text")
+        us = focal(*send, "to all").objects[-1]["by"]
+        done = focal(*send, "to you", "--to", us)
+        received = told(bridging, done.objects[0]["id"], "received")
+    assert (received["text"], received["to"], received["link"]) == ("to you", us, hill.left)
+    assert sum('"event": "received"' in line for line in bridging.out) == 1
+
+
 def test_people_read_a_line_for_each_message(focal: Focal, hill: Hill) -> None:
     command = process("--home", hill.home("bridge"), "bridge", hill.left, hill.right, "--allow",
                       "voice")  # fmt: skip
