@@ -7,6 +7,7 @@ in the outbox until that node's receipt comes back, and is sent again where that
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
@@ -16,7 +17,7 @@ from .errors import FrameError, PacketTooBig, Withdrawn
 from .events import State
 from .framing.frame import Verdict
 from .hub import Arrival, Hub
-from .link import Accepted, Forgot, Heard, Packet, Refused
+from .link import Accepted, Forgot, Heard, Link, Packet, Refused
 from .message import Kind, Message, MessageId
 from .outbox import Leg
 from .transit import Crowded
@@ -59,6 +60,7 @@ class MessageCarrier(Carrier):
         self._early: dict[int, Accepted | Refused | Heard] = {}
         self._flying: set[MessageId] = set()
         self._picked: frozenset[MessageId] = frozenset()
+        self._offered: deque[Leg] = deque()
         self._later: dict[MessageId, float] = {}
         self._look_at = math.inf
         self._drained = False  # nothing waits in the outbox that is not on its way
@@ -77,14 +79,24 @@ class MessageCarrier(Carrier):
     def offer(self, leg: Leg) -> None:
         if self._drained and not self._look and len(self._flying) < WINDOW:
             self._flying.add(leg.id)
-            self._group.create_task(self._send(leg), name=f"send {leg.id}")
+            self._offered.append(leg)
+            self._wake.set()
         else:
             self.wake()
+
+    async def serve(self, link: Link) -> None:
+        try:
+            await super().serve(link)
+        finally:
+            self._begin_anew()  # all of it waits in the outbox again, and may give way there
+            self._look = True
 
     def _begin_anew(self) -> None:
         self._tickets.clear()
         self._early.clear()
+        self._offered.clear()
         self._flying.clear()
+        self._picked = frozenset()
         self._look_at = math.inf
         self._drained = False
 
@@ -192,6 +204,7 @@ class MessageCarrier(Carrier):
 
     async def _write(self) -> None:
         while True:
+            await self._send_all(self._offered)
             if self._look:
                 self._look = False
                 await self._fill()
@@ -217,9 +230,7 @@ class MessageCarrier(Carrier):
         self._picked = frozenset()
         if waiting.look_at is not None:
             self._look_in(min(LOOK, waiting.look_at - self.hub.runtime.unix()))
-        for leg in new:
-            if leg.id in self._flying:  # else it was dropped while those before it went out
-                await self._send(leg)
+        await self._send_all(deque(new))
         for leg in waiting.unaddressed:
             if leg.reason is None:
                 reason = f"who {leg.to} is, is not known yet"
@@ -241,6 +252,12 @@ class MessageCarrier(Carrier):
         admitted = transit.admit(self.key, legs, at)
         self._picked = frozenset(leg.id for leg in admitted)  # from now on none of them gives way
         return Waiting(admitted, unaddressed, transit.next(self.key, at))
+
+    async def _send_all(self, legs: deque[Leg]) -> None:
+        while legs:
+            leg = legs.popleft()
+            if leg.id in self._flying:  # else it was dropped while those before it went out
+                await self._send(leg)
 
     async def _send(self, leg: Leg) -> None:
         if leg.origin is None and not await self._begins(leg):
