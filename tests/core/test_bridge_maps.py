@@ -1,4 +1,4 @@
-"""Bridges on maps of many rooms and airs, in virtual time: whatever the map, each inbox has all once.
+"""Bridges on maps of many rooms and airs, in virtual time: each inbox has everything once.
 
 What has no loss arrives everywhere; with loss nothing comes twice. Each bridge puts each message on
 each link once, and after a while nothing is said any more.
@@ -8,27 +8,30 @@ from __future__ import annotations
 
 import asyncio
 import random
+import shutil
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Iterable
-from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
 import pytest
 
+from focal.core.bridge import Full, Gate
 from focal.core.draft import Draft
 from focal.core.envelope import Envelope, is_envelope
+from focal.core.errors import TransportUnavailable
 from focal.core.events import State
 from focal.core.framing import frame as frames
 from focal.core.framing.frame import Symbol
-from focal.core.link import Address, Transport
+from focal.core.link import Address, Link, LinkContext, Transport
 from focal.core.message import Kind, MessageId, id_of, origin_text
 from focal.core.node import Node
 from focal.core.runtime import run_virtual
-from focal.transports.memory import MemoryTransport, Mesh
+from focal.transports.memory import Conditions, MemoryTransport, Mesh
 
-from .world import World, air, all_to_all, room
+from .world import World, air, all_to_all, received, room, until
 
 
 @pytest.fixture
@@ -272,3 +275,172 @@ def test_many_parallel_bridges_are_one(world: World, make: Callable[[str], Mesh]
     each_link_once(world, map, said, traffic)
     nothing_waits(world, [*map.bridges, *map.homes])
     everybody_knows(world, map, said)
+
+
+def test_what_a_bridge_says_itself_comes_back_to_it_as_nothing_new(world: World) -> None:
+    bridges = {"x": [0, 1], "y": [0, 1], "z": [1, 2]}
+    map = Map([air("hill", loss=0.0), room("hall"), room("den")], {"a": [0], "b": [2]}, bridges)
+
+    async def main() -> list[MessageId]:
+        async with running(world, map) as nodes:
+            ids: list[MessageId] = []
+            for home in (*bridges, *bridges):
+                ids += await nodes[home].send(Draft(Kind.DATA, (bytes(300),)))
+                await asyncio.sleep(20)
+            await asyncio.sleep(QUIET)
+            return ids
+
+    traffic = Traffic()
+    for mesh in map.meshes:
+        traffic.watch(mesh)
+    ids = run_virtual(main())
+    for home, kept in inboxes(world, [*map.homes, *bridges]).items():
+        with world.spool(home) as spool:
+            assert kept == Counter(id for id in ids if id.origin != spool.origin), home
+    assert max(traffic.heard.values()) == 1
+    nothing_waits(world, [*map.homes, *bridges])
+
+
+# What breaks
+
+
+@dataclass
+class Flaky:
+    """A link to a mesh that can be down."""
+
+    inner: MemoryTransport
+    down: bool = False
+
+    @property
+    def key(self) -> str:
+        return self.inner.key
+
+    @asynccontextmanager
+    async def open(self, context: LinkContext, /) -> AsyncGenerator[Link]:
+        if self.down:
+            raise TransportUnavailable("it is down")
+        async with self.inner.open(context) as link:
+            yield link
+
+
+def small_queue(links: dict[str, Transport]) -> list[Gate]:
+    return [replace(gate, queue=30, full=Full.OLDEST) for gate in all_to_all(links)]
+
+
+def test_a_leg_that_is_down_delays_no_other_and_holds_what_it_may(world: World) -> None:
+    here, there, gone = room("here"), room("there"), room("gone")
+    flaky = Flaky(MemoryTransport(gone, node="x"))
+
+    async def main() -> list[MessageId]:
+        async with (
+            world.node("a", here) as a,
+            world.node("x", here, there, links={"gone": flaky}, bridge=small_queue),
+            world.node("b", there) as b,
+            world.node("c", gone) as c,
+        ):
+            theirs, late, runtime = b.events(), c.events(), world.runtime
+            flaky.down = True
+            gone.cut("x")
+            ids: list[MessageId] = []
+            for number in range(100):
+                began = runtime.now()
+                ids += await a.send(Draft(Kind.TEXT, (b"%d" % number,)))
+                await received(theirs, 1)
+                assert runtime.now() - began < 0.1
+                await asyncio.sleep(3)
+            flaky.down = False
+            async with asyncio.timeout(120):
+                came = [one.message.id for one in await received(late, 30)]
+            assert came == ids[-30:]
+            await asyncio.sleep(300)
+            return ids
+
+    ids = run_virtual(main())
+    with world.spool("x") as spool:
+        assert spool.outbox.legs() == []
+        gave_way = [leg.id for leg in spool.outbox.dead()]
+        assert (gave_way, {leg.name for leg in spool.outbox.dead()}) == (ids[:70], {"gone"})
+
+
+@dataclass
+class Mortal:
+    """A bridge that is killed: what it had committed is all that is left of it."""
+
+    world: World
+    links: dict[str, Transport]
+    lives: int = 0
+
+    @property
+    def home(self) -> str:
+        return f"bridge-{self.lives}"
+
+    def live(self) -> asyncio.Task[None]:
+        return asyncio.create_task(self._live())
+
+    async def _live(self) -> None:
+        async with self.world.node(self.home, links=self.links, bridge=all_to_all) as node:
+            await node.run()
+
+    async def killed(self, life: asyncio.Task[None]) -> None:
+        """End a life; the next one begins with the spool as it is now."""
+        dead = self.home
+        self.lives += 1
+        for end in ("", "-wal"):
+            source = self.world.folder / f"{dead}.db{end}"
+            if source.exists():
+                shutil.copy(source, self.world.folder / f"{self.home}.db{end}")
+        life.cancel()
+        with suppress(asyncio.CancelledError):
+            await life
+
+
+def hall(name: str) -> Mesh:
+    """Return a room that gives who comes late what was said before."""
+    return Mesh(name, Conditions(kind="message", delay=0.01, history=1000))
+
+
+KILLS = 6
+
+
+@pytest.mark.parametrize("make", [hall, clear])
+@pytest.mark.parametrize("seed", range(2))
+def test_what_a_bridge_had_when_it_was_killed_arrives_once(
+    world: World, seed: int, make: Callable[[str], Mesh]
+) -> None:
+    draw, near, far = random.Random(seed), make("near"), hall("far")
+    traffic = Traffic()
+    traffic.watch(far)
+    bridge = Mortal(world, {mesh.name: MemoryTransport(mesh, node="x") for mesh in (near, far)})
+
+    async def die() -> None:
+        for _ in range(KILLS):
+            life = bridge.live()
+            await asyncio.sleep(draw.uniform(0.5, 30))
+            if near.conditions.kind == "message":  # in the middle of something
+                await asyncio.sleep(draw.choice([0.0, 0.001, 0.005, 0.011]))
+            await bridge.killed(life)
+            await asyncio.sleep(draw.uniform(0, 3))
+
+    async def main() -> dict[MessageId, bool]:
+        sent: dict[MessageId, bool] = {}
+        async with world.node("a", near) as a, world.node("b", far) as b:
+            ours, to = a.events(), origin_text(b.origin)
+            dying = asyncio.create_task(die())
+            while not dying.done():
+                to_one = draw.random() < 0.5
+                draft = Draft(Kind.DATA, (draw.randbytes(100),), to=to if to_one else None)
+                [id] = await a.send(draft)
+                sent[id] = to_one
+                await asyncio.sleep(draw.uniform(0, 5))
+            life = bridge.live()
+            await until(ours, State.DELIVERED, *sent)
+            await asyncio.sleep(QUIET)
+            await bridge.killed(life)
+        return sent
+
+    sent = run_virtual(main())
+    assert inboxes(world, ["b"])["b"] == Counter(sent.keys())
+    kept = inboxes(world, [bridge.home])[bridge.home]
+    assert kept == Counter(id for id, to_one in sent.items() if not to_one)
+    assert max(traffic.by("x").values()) <= 1 + KILLS
+    nothing_waits(world, ["a", "b", bridge.home])
