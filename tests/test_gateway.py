@@ -156,7 +156,8 @@ def option(command: list[str], name: str) -> str:
 
 def setting(name: str) -> str:
     """Return what the unit says last under a name."""
-    return re.findall(rf"^{name}=(.*)$", UNIT.read_text(), re.MULTILINE)[-1]
+    said: list[str] = re.findall(rf"^{name}=(.*)$", UNIT.read_text(), re.MULTILINE)
+    return said[-1]
 
 
 def test_a_service_has_the_time_that_it_needs_to_stop() -> None:
