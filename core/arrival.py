@@ -23,6 +23,7 @@ class Arrival:
         route: the origins of those bridges, as far as they are known.
         extra: keys of its envelope that we do not know.
         slows: what is not accepted now stays where it is, and comes again.
+        answer_in: seconds that a receipt waits, in which somebody else may say the same.
         whole: all of it was heard on this link; else some of it, and it is known from elsewhere.
     """
 
@@ -36,4 +37,5 @@ class Arrival:
     route: tuple[int, ...] = ()
     extra: Mapping[str, object] = field(default_factory=dict[str, object])
     slows: bool = False
+    answer_in: float = 0.0
     whole: bool = True

@@ -18,6 +18,7 @@ from .draft import BLIND_LOSS, blind_parity, burst_airtime, padded_size
 from .errors import FrameError, PacketTooBig, SpoolError, TooLong, Withdrawn
 from .events import State
 from .framing import frame as frames
+from .framing.assemble import Complete
 from .framing.effects import Arrived, Asked, Confirmed, Effect, GaveUp, Greeted, Met, Out
 from .framing.frame import Poll, Symbol, Verdict, Whole
 from .framing.overhear import Overheard, Overhearing
@@ -189,6 +190,7 @@ class DatagramCarrier(Carrier):
             replayed=packet.replayed if packet else False,
             keeps=self._link.limits.keeps,
             confirmed=not complete.hops or not self._link.limits.replies,
+            answer_in=self._answers_in(complete),
             whole=heard is Overheard.ALL,
         )
         verdict = await self._accept(complete.message, arrival)
@@ -198,6 +200,12 @@ class DatagramCarrier(Carrier):
             packet.ack()
         self._confirm(complete.message, verdict, complete.via.peer)
         self._look |= not arrival.confirmed  # there may be a receipt to send
+
+    def _answers_in(self, complete: Complete) -> float:
+        """Return the seconds in which somebody else may tell its author what we would."""
+        if not complete.hops or destination_of(complete.message)[1] is not None:
+            return 0.0
+        return self.talk.answers_in(check_of(complete.message), self.hub.runtime.now())
 
     def _confirm(self, message: bytes, verdict: Verdict, peer: Address | None) -> None:
         to_all = destination_of(message)[1] is None
@@ -339,7 +347,8 @@ class DatagramCarrier(Carrier):
         # Who waits for a destination waits beside the others: however many, they hold nothing up.
         legs = outbox.waiting(self.key, limit=MAX_ASKING, wants_destination=True)
         legs += outbox.waiting(self.key, limit=limit, wants_destination=False, passing=passing)
-        if transit is not None and (look_at := transit.next(self.key, at)) is not None:
+        look_at = transit.next(self.key, at) if transit else outbox.next_after(self.key)
+        if look_at is not None:
             self._passing_at = self.hub.runtime.now() + min(HOLD, look_at - at)
         return legs, self._places(leg.message for leg in legs)
 

@@ -25,7 +25,7 @@ from .leg import Leg
 from .mailbox import Mailbox
 from .message import Event, Kind, Message, MessageId, Receipt
 from .outbox import LegSpec
-from .receipts import receipt_for
+from .receipts import receipt_for, receipt_id
 from .runtime import Runtime
 from .transit import PassedOn, Transit
 
@@ -100,6 +100,7 @@ class Hub:
     random: random.Random
     on_inbox: Callable[[Message, Delivered, Arrival], None]
     on_passed: Callable[[Sequence[str], Sequence[Leg]], None]
+    dear: Callable[[str], bool]
     transit: Transit | None = None
     assembler: Assembler = field(default_factory=Assembler)
     subscribers: list[Subscription] = field(default_factory=lambda: [])
@@ -216,6 +217,8 @@ class Hub:
 
     async def _carry(self, data: bytes, message: Message, arrival: Arrival) -> Verdict | None:
         """Pass on a message for somebody else, if this node is a bridge."""
+        if message.kind is Kind.RECEIPT and self.dear(arrival.key):
+            await self._said_already(Receipt.read(message), arrival)
         if self.transit is None:
             return None
         transit, at = self.transit, self.runtime.unix()
@@ -223,6 +226,12 @@ class Hub:
         self.runtime.mark("transit-committed")
         self._went_on(passed)
         return Verdict.CUSTODY if passed.links else None
+
+    async def _said_already(self, receipt: Receipt, arrival: Arrival) -> None:
+        """Another has told an author what we were going to, where airtime is dear."""
+        outbox, at = self.desk.spool.outbox, self.runtime.unix()
+        id = receipt_id(receipt.of, receipt.event, self.origin)
+        self.publish(await self.desk.do(lambda: outbox.overheard(id, arrival.key, at)))
 
     def _went_on(self, passed: PassedOn) -> None:
         for event in passed.events:
@@ -249,7 +258,8 @@ class Hub:
             )
             passed = self._pass_on(data, message, arrival, at, fresh=delivered.fresh)
             if delivered.fresh and answer and not passed.links:
-                self.put_receipt(message, Event.DELIVERED, arrival.link, arrival.key, at)
+                after = at + arrival.answer_in if arrival.answer_in else 0.0
+                self.put_receipt(message, Event.DELIVERED, arrival.link, arrival.key, at, after)
             elif not delivered.fresh and arrival.slows and message.destination == self.origin:
                 self._repeat_receipt(message, arrival, at)
             near = not arrival.hops
@@ -271,12 +281,14 @@ class Hub:
             return self.transit.pass_on(data, message, arrival, at)
         return self.transit.again(data, message, arrival, at)
 
-    def put_receipt(self, message: Message, event: Event, link: str, key: str, at: float) -> None:
-        """Put a receipt into the outbox; part of a transaction."""
+    def put_receipt(
+        self, message: Message, event: Event, link: str, key: str, at: float, after: float = 0.0
+    ) -> None:
+        """Put a receipt into the outbox, to be sent not before then; part of a transaction."""
         receipt = receipt_for(message, event, self.origin, at)
-        expires_at = receipt.expires_at(at)
+        legs, expires_at = [LegSpec(key, link, after=after)], receipt.expires_at(at)
         self.desk.spool.outbox.put(
-            receipt.to_bytes(), [LegSpec(key, link)], kind=receipt.kind, expires_at=expires_at
+            receipt.to_bytes(), legs, kind=receipt.kind, expires_at=expires_at
         )
 
     def _repeat_receipt(self, message: Message, arrival: Arrival, at: float) -> None:

@@ -142,6 +142,7 @@ class Node:
             random=random.Random(seed),
             on_inbox=self._on_inbox,
             on_passed=self._on_passed,
+            dear=self._dear,
             transit=self._transit(bridge),
         )
         self._turns = Turns(self._hub, self._rack, sinks, set(sinks_elsewhere))

@@ -230,15 +230,14 @@ class Outbox:
         return bool(found) and found[0][0] != message
 
     def overheard(self, id: MessageId, link: str, at: float) -> Progress | None:
-        """End the leg of a message of others that somebody else has put on that link (its key).
+        """End the leg of a message that somebody else has put on that link (its key).
 
         Returns:
             The event; None if there is no such leg that waits.
         """
         with self._db.transaction():
             rows = self._db.rows(
-                "SELECT 1 FROM leg WHERE id = ? AND link = ?"
-                " AND done = 0 AND sent = 0 AND passing = 1",
+                "SELECT 1 FROM leg WHERE id = ? AND link = ? AND done = 0 AND sent = 0",
                 *(number_of(id), link),
             )
             if not rows:

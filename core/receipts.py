@@ -16,19 +16,24 @@ RECEIPT_LIFETIME = 86_400
 def receipt_for(message: Message, event: Event, origin: int, at: float) -> Message:
     """Return the receipt by which ``origin`` says that ``event`` happened to ``message``.
 
-    Its destination is the message's origin; its sequence is the first four bytes of BLAKE2b over
-    our origin, the message's id and the event (docs/wire.md, Receipt).
+    Its destination is the message's origin.
     """
-    said = b"".join(
-        number.to_bytes(4, "big")
-        for number in (origin, message.id.origin, message.id.sequence, event)
-    )
-    sequence = int.from_bytes(blake2b(said).digest()[:4], "big")
     return Message(
-        MessageId(origin, sequence),
+        receipt_id(message.id, event, origin),
         Kind.RECEIPT,
         Receipt(message.id, event).payload(),
         sent_at=int(at),
         lifetime=RECEIPT_LIFETIME,
         destination=message.id.origin,
     )
+
+
+def receipt_id(of: MessageId, event: Event, origin: int) -> MessageId:
+    """Return the id of the receipt by which ``origin`` says that ``event`` happened to a message.
+
+    Its sequence is the first four bytes of BLAKE2b over our origin, the message's id and the event
+    (docs/wire.md, Receipt).
+    """
+    numbers = (origin, of.origin, of.sequence, event)
+    said = b"".join(number.to_bytes(4, "big") for number in numbers)
+    return MessageId(origin, int.from_bytes(blake2b(said).digest()[:4], "big"))

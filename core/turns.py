@@ -255,7 +255,7 @@ class Turns:
     async def _played(self, sink: Sink, turn: Turn, message: Message) -> None:
         """Tell the author that it was heard, where that costs no airtime."""
         key = self._keys.get(turn.link)
-        if not sink.speaks or key is None or message.kind is not Kind.VOICE:
+        if not sink.speaks or key is None or message.kind is not Kind.VOICE or self.hub.dear(key):
             return
         at = self.hub.runtime.unix()
         await self.hub.desk.do(

@@ -346,6 +346,12 @@ class Hearing:
         if not (to_all and state.heard_confirm):
             self._confirm_soon(tag, state, peer, now)
 
+    def answers_in(self, tag: int, now: float) -> float:
+        """Return how long a receipt waits; see ``Conversation.answers_in``."""
+        state = self._listening.get(tag)
+        left = state.burst.due_by - now if state is not None and state.burst.due else 0.0
+        return max(0.0, left) + self._pace.spread_receipt()
+
     def _confirm_soon(
         self, tag: int, state: _Listening, peer: Address | None, now: float, *, polled: bool = False
     ) -> None:

@@ -38,6 +38,9 @@ POLLED = (1.0, 2.0)
 CONFIRM = 12.0
 """Control airtimes within which the first confirm of what was for everyone comes."""
 
+RECEIPT = 24.0
+"""Control airtimes that a receipt waits at most where others may send the same."""
+
 LEND = 4.0
 """Frame airtimes that a neighbour waits at most, after the sender's turn, before it repairs."""
 
@@ -146,6 +149,11 @@ class Pace:
     relays: float = 0.0
     clear: float = -math.inf
 
+    @property
+    def dear(self) -> bool:
+        """Whether frames cost airtime that others could use, who hear them."""
+        return self.shared and self.airtime is not None
+
     def handed(self, size: int, now: float) -> None:
         """A frame was handed to the link; a radio sends it after those before it, at ``clear``.
 
@@ -216,6 +224,10 @@ class Pace:
         """
         lot = self.random.uniform(0, crowd) if self.shared else 0.0
         return lot * self.longest_spread() if lot <= 1 else None
+
+    def spread_receipt(self) -> float:
+        """Return a random wait before telling an author behind a bridge; others may tell it too."""
+        return self.random.uniform(0, RECEIPT) * self.control()
 
     def spread_custody(self) -> float:
         """Return a random wait before a bridge confirms; listeners confirm before, if any does."""

@@ -201,6 +201,13 @@ class Conversation:
         """
         self._hearing.committed(tag, verdict, now, to_all=to_all, peer=peer)
 
+    def answers_in(self, tag: int, now: float) -> float:
+        """Return the seconds that a receipt waits of a message to everyone that a bridge brought.
+
+        Others may say the same meanwhile; 0 where that costs nothing.
+        """
+        return self._hearing.answers_in(tag, now) if self.pace.dear else 0.0
+
     def lacking(self, poll: Poll, peer: Address | None, now: float) -> None:
         """We have nothing of what somebody polls for: ask for all of it."""
         self._hearing.lacking(poll, peer, now)

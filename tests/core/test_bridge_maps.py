@@ -24,9 +24,9 @@ from focal.core.envelope import Envelope, is_envelope
 from focal.core.errors import TransportUnavailable
 from focal.core.events import State
 from focal.core.framing import frame as frames
-from focal.core.framing.frame import Symbol
+from focal.core.framing.frame import Symbol, Whole
 from focal.core.link import Address, Link, LinkContext, Transport
-from focal.core.message import Kind, MessageId, id_of, origin_text
+from focal.core.message import Kind, Message, MessageId, id_of, origin_text
 from focal.core.node import Node
 from focal.core.runtime import run_virtual
 from focal.transports.memory import Conditions, MemoryTransport, Mesh
@@ -299,6 +299,38 @@ def test_what_a_bridge_says_itself_comes_back_to_it_as_nothing_new(world: World)
             assert kept == Counter(id for id in ids if id.origin != spool.origin), home
     assert max(traffic.heard.values()) == 1
     nothing_waits(world, [*map.homes, *bridges])
+
+
+@pytest.mark.parametrize("loss", [0.0, 0.1])
+def test_of_many_who_hear_it_over_a_bridge_few_tell_its_author(world: World, loss: float) -> None:
+    homes = {f"home{n}": [1] for n in range(8)}
+    hill = air("hill", loss=loss)
+    map = Map([room("hall"), hill], {"a": [0], **homes}, {"x": [0, 1]})
+    receipts: list[MessageId] = []
+
+    def see(data: bytes, sender: Address, receiver: Address) -> bytes | None:
+        frame = frames.unpack(data)
+        if isinstance(frame, Whole) and Message.from_bytes(frame.message).kind is Kind.RECEIPT:
+            receipts.append(id_of(frame.message))
+        return data
+
+    async def main() -> list[MessageId]:
+        hill.filter = see
+        ids: list[MessageId] = []
+        async with running(world, map) as nodes:
+            told = nodes["a"].events()
+            for _ in range(10):
+                [id] = await nodes["a"].send(Draft(Kind.DATA, (bytes(300),)))
+                await until(told, State.DELIVERED, id)
+                await asyncio.sleep(120)
+                ids.append(id)
+        return ids
+
+    ids = run_virtual(main())
+    assert len(ids) <= len(set(receipts)) <= 2 * len(ids)
+    nothing_waits(world, [*map.homes, *map.bridges])
+    if not loss:
+        assert set(inboxes(world, homes)["home0"]) == set(ids)
 
 
 # What breaks
