@@ -9,14 +9,14 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any, TypeAlias, TypeVar, cast
+from typing import Any, TypeAlias, TypeVar
 
 from .errors import SpoolError
 from .runtime import Runtime
 from .spool import Spool
 
 T = TypeVar("T")
-_Job: TypeAlias = tuple[Callable[[], object], "asyncio.Future[Any]"]
+_Job: TypeAlias = tuple[Callable[[], Any], "asyncio.Future[Any]", "Callable[[Any], None] | None"]
 
 BATCH = 512
 
@@ -40,11 +40,16 @@ class Desk:
         self._flusher: asyncio.Task[None] | None = None
         self._closed = False
 
-    async def do(self, op: Callable[[], T]) -> T:
+    async def do(self, op: Callable[[], T], then: Callable[[T], None] | None = None) -> T:
         """Do something with the spool; return when it is committed.
 
         ``op`` runs in a transaction with others and is undone alone if it raises. Cancelling
         leaves it wholly done or not done at all, and the others as they are.
+
+        Args:
+            op: what to do.
+            then: is called with the result when that is committed, also if whoever asked for it
+                was cancelled meanwhile; it must not raise.
 
         Raises:
             SpoolError: the commit failed, or the desk is closed; or whatever ``op`` raises.
@@ -52,7 +57,7 @@ class Desk:
         if self._closed:
             raise SpoolError("the spool is closed")
         done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._queue.append((op, done))
+        self._queue.append((op, done, then))
         if self._flusher is None or self._flusher.done():
             self._flusher = asyncio.create_task(self._flush(), name="spool")
         return await done
@@ -76,17 +81,17 @@ class Desk:
     def _next_batch(self) -> list[_Job]:
         jobs: list[_Job] = []
         while self._queue and len(jobs) < self._batch:
-            op, done = self._queue.popleft()
-            if not done.cancelled():
-                jobs.append((op, done))
+            job = self._queue.popleft()
+            if not job[1].cancelled():
+                jobs.append(job)
         return jobs
 
     def _apply(self, jobs: Sequence[_Job]) -> list[object | Exception]:
-        return self.spool.apply([op for op, _ in jobs])
+        return self.spool.apply([op for op, _, _ in jobs])
 
     def _give_up(self, jobs: Sequence[_Job], error: BaseException) -> None:
         self._queue.clear()
-        for _, done in jobs:
+        for _, done, _ in jobs:
             if isinstance(error, Exception) and not done.done():
                 done.set_exception(error)
             else:
@@ -94,10 +99,12 @@ class Desk:
 
 
 def _answer(jobs: Sequence[_Job], results: Sequence[object | Exception]) -> None:
-    for (_, done), result in zip(jobs, results, strict=True):
-        if done.cancelled():
-            continue
+    for (_, done, then), result in zip(jobs, results, strict=True):
         if isinstance(result, Exception):
-            done.set_exception(result)
-        else:
-            done.set_result(cast(Any, result))
+            if not done.cancelled():
+                done.set_exception(result)
+            continue
+        if then is not None:
+            then(result)
+        if not done.cancelled():
+            done.set_result(result)

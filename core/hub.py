@@ -10,6 +10,7 @@ import logging
 import random
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -162,22 +163,30 @@ class Hub:
     ) -> None:
         """Write down and tell how far a message of ours is."""
         outbox, at = self.desk.spool.outbox, self.runtime.unix()
-        event = await self.desk.do(
+
+        def told(event: Progress | None) -> None:
+            self.runtime.mark("progress-written")
+            self.publish(event)
+            if done:
+                self.crowd.let_one()
+
+        await self.desk.do(
             lambda: outbox.progress(
                 id, key, state, at=at, by=by, reason=reason, until=until, done=done, after=after
-            )
+            ),
+            told,
         )
-        self.runtime.mark("progress-written")
-        self.publish(event)
-        if done:
-            self.crowd.let_one()
 
     async def went(self, id: MessageId, key: str, name: str) -> None:
         """Write down and tell that a message of others is where it was to go."""
         outbox, at = self.desk.spool.outbox, self.runtime.unix()
-        self.publish(await self.desk.do(lambda: outbox.went(id, key, name, at)))
-        self.runtime.mark("progress-written")
-        self.crowd.let_one()
+
+        def told(event: Progress) -> None:
+            self.publish(event)
+            self.runtime.mark("progress-written")
+            self.crowd.let_one()
+
+        await self.desk.do(lambda: outbox.went(id, key, name, at), told)
 
     # Incoming messages
 
@@ -205,15 +214,21 @@ class Hub:
     async def _keep(self, data: bytes, message: Message, arrival: Arrival) -> Verdict | None:
         """Commit a message for us, or for everyone: then it may go on, too."""
         delivered, passed = await self._deliver(data, message, arrival)
+        if delivered.twin < 0:
+            return None
+        return Verdict.CUSTODY if passed.links else Verdict.DELIVERED
+
+    def _kept(self, message: Message, arrival: Arrival, result: tuple[Delivered, PassedOn]) -> None:
+        """Tell of a message that is committed, whatever has become of the link that brought it."""
+        delivered, passed = result
         self.runtime.mark("inbox-committed")
         if delivered.twin < 0:
             self.trouble(arrival.link, f"too many different messages {message.id}: one was refused")
-            return None
+            return
         if delivered.fresh:
             self.hooks.received(message, arrival.link)
             self.on_inbox(message, delivered, arrival)
         self._went_on(passed)
-        return Verdict.CUSTODY if passed.links else Verdict.DELIVERED
 
     async def _carry(self, data: bytes, message: Message, arrival: Arrival) -> Verdict | None:
         """Pass on a message for somebody else, if this node is a bridge."""
@@ -222,10 +237,14 @@ class Hub:
         if self.transit is None:
             return None
         transit, at = self.transit, self.runtime.unix()
-        passed = await self.desk.do(lambda: transit.carry(data, message, arrival, at))
+        passed = await self.desk.do(
+            lambda: transit.carry(data, message, arrival, at), self._carried
+        )
+        return Verdict.CUSTODY if passed.links else None
+
+    def _carried(self, passed: PassedOn) -> None:
         self.runtime.mark("transit-committed")
         self._went_on(passed)
-        return Verdict.CUSTODY if passed.links else None
 
     async def _said_already(self, receipt: Receipt, arrival: Arrival) -> None:
         """Another has told an author what we were going to, where airtime is dear."""
@@ -269,7 +288,7 @@ class Hub:
             )
             return delivered, passed
 
-        return await self.desk.do(op)
+        return await self.desk.do(op, partial(self._kept, message, arrival))
 
     def _pass_on(
         self, data: bytes, message: Message, arrival: Arrival, at: float, *, fresh: bool
@@ -320,7 +339,7 @@ class Hub:
             done = state is not State.SENT
             return outbox.progress(receipt.of, key, state, at=at, by=by, done=done)
 
-        self.publish(await self.desk.do(op))
+        await self.desk.do(op, self.publish)
 
 
 _STATES = {

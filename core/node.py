@@ -427,6 +427,8 @@ class Node:
     # What comes in, and time
 
     def _on_inbox(self, message: Message, delivered: Delivered, arrival: Arrival) -> None:
+        if self._closing:
+            return  # it is in the inbox; nobody is told any more
         self._turns.arrived(message, delivered, arrival)
         if self._hub.transit is not None and not self._hub.sinks and message.destination is None:
             return  # a bridge says what it passes on; what that sounds like is nothing to it

@@ -97,6 +97,34 @@ def test_a_caller_that_goes_away_before_its_turn_does_nothing(spool: Spool) -> N
     assert [leg.id.sequence for leg in spool.outbox.legs()] == [0, 1, 2, 3]
 
 
+def test_what_is_to_follow_a_commit_does_though_its_caller_went_away(spool: Spool) -> None:
+    async def main() -> None:
+        gate, told = Gate(), list[object]()
+        desk = Desk(spool, gate.runtime)
+
+        def ask(n: int) -> asyncio.Task[object]:
+            work = desk.do(partial(put, spool, message(n)), told.append)
+            return asyncio.create_task(work)
+
+        running, failing = ask(1), asyncio.create_task(desk.do(_fail, told.append))
+        await asyncio.sleep(0.1)
+        late = ask(2)
+        await asyncio.sleep(0.1)
+        for task in (running, late):
+            task.cancel()
+        gate.open.set()
+        await asyncio.wait([running, failing, late])
+        await desk.aclose()
+        assert isinstance(failing.exception(), SpoolError)
+        assert told == [message(1).id], "what was never done has nothing to follow"
+
+    run_virtual(main())
+
+
+def _fail() -> None:
+    raise SpoolError("no")
+
+
 def test_closing_waits_for_what_is_queued_and_takes_no_more(spool: Spool) -> None:
     async def main() -> None:
         gate = Gate()
