@@ -189,8 +189,10 @@ class MessageCarrier(Carrier):
 
     async def _forgotten(self) -> None:
         """Have what nobody has confirmed sent again, once those may be back that it is for."""
-        outbox, after = self.hub.desk.spool.outbox, self.hub.runtime.unix() + BACK
-        events = await self.hub.desk.do(lambda: outbox.forgotten(self.key, after))
+        outbox, at = self.hub.desk.spool.outbox, self.hub.runtime.unix()
+        if self.hub.transit is not None:
+            self.hub.transit.forgot(self.key, at)
+        events = await self.hub.desk.do(lambda: outbox.forgotten(self.key, at + BACK))
         for event in events:
             self.hub.publish(event)
         if events:

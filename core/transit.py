@@ -81,6 +81,11 @@ class Transit:
         self._loses = loses
         self._flying = flying
         self._waiting: dict[str, int] = {}
+        self._forgot: dict[str, float] = {}
+
+    def forgot(self, link: str, at: float) -> None:
+        """Take note that the far end of a link (its key) may have lost what it had accepted."""
+        self._forgot[link] = at
 
     # In
 
@@ -147,13 +152,15 @@ class Transit:
     ) -> PassedOn | None:
         """Let what its author sent again go on again, to links that may have lost it."""
         passed = self._spool.inbox.passed(message.id, check_of(data))
+        if passed is None or passed.source != came.key or not came.slows:
+            return None
         last = self._spool.crossings.last(message.id)
         lately = last is None or last <= at < last + AGAIN
-        if passed is None or passed.source != came.key or not came.slows or lately:
-            return None
         passing = Passing(message, len(data), came.key, came.hops, at, came.route, came.keeps)
         decisions = self.router.decide(passing, self._known(message))
         going = [one.gate for one in decisions if one.why_not is None]
+        if lately:
+            going = [gate for gate in going if self._forgotten(last, came.key, gate.link)]
         ended = [gate for gate in going if self._loses(gate.link) and self._ended(message, gate)]
         if not (gates := [gate for gate in ended if self._fits(gate)]):
             return None
@@ -165,6 +172,10 @@ class Transit:
             if not self._spool.outbox.again(message.id, self._leg(gate, passing)):
                 self._put(data, passing, came, [gate])
         return PassedOn(tuple(gate.link for gate in gates), again=True)
+
+    def _forgotten(self, since: float | None, *links: str) -> bool:
+        """Tell whether the far end of one of these links has lost what it had since then."""
+        return since is not None and any(self._forgot.get(link, 0.0) > since for link in links)
 
     def _ended(self, message: Message, gate: Gate) -> bool:
         """Tell whether nothing of a message waits for a link."""
