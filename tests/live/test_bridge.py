@@ -1,0 +1,107 @@
+"""Bridges over a real broker, LoRa and UDP: killed, flooded, lied to, and nothing is lost or twice.
+
+The law of this module: chance decides by a seed, and what is done to whom depends on what has
+arrived, not on time. Each test has a slice that runs always; the whole of it is a soak.
+"""
+
+from __future__ import annotations
+
+import random
+import signal
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.broker import Broker, broker
+from tests.deadline import Deadline
+from tests.live.bridges import Hill, heard, room
+
+ENDLESS = ("max_queued_messages 0",)
+"""Mosquitto drops what it has to keep beyond 1,000 messages, unless it is told not to."""
+
+
+# Killed
+
+
+@dataclass
+class Trial:
+    """A bridge between two rooms, in bad times.
+
+    Args:
+        hill: the homes: ``a`` speaks into the room *here*, ``b`` listens to the room *there*.
+        made: the broker.
+        chance: decides everything.
+        stack: ends whatever still runs.
+    """
+
+    hill: Hill
+    made: Broker
+    chance: random.Random
+    stack: ExitStack
+
+    def __post_init__(self) -> None:
+        self.here, self.there = room(self.made, "here"), room(self.made, "there")
+        self.listener = self.stack.enter_context(self.hill.listening("b", self.there))
+        self.speaker = self.stack.enter_context(self.hill.listening("a", self.here))
+        self.start()
+
+    def start(self) -> None:
+        """Start a bridge."""
+        self.bridge = self.stack.enter_context(self.hill.bridging(self.here, self.there))
+
+    def kill(self) -> None:
+        """Kill the bridge, and start it again."""
+        self.bridge.signal(signal.SIGKILL)
+        assert self.bridge.wait() == -signal.SIGKILL
+        self.start()
+
+    def suffer(self, messages: int, blows: list[Callable[[], None]]) -> int:
+        """Say so much, and deal each blow when some of it has arrived; return how much was said."""
+        self.chance.shuffle(blows)
+        each = messages // len(blows)
+        for n, blow in enumerate(blows):
+            self.hill.queue("a", self.here, each)
+            self.arrived(n * each + self.chance.randrange(each))
+            blow()
+        return each * len(blows)
+
+    def arrived(self, count: int) -> None:
+        """Wait until so many messages have arrived."""
+        self.hill.deadline.until(
+            f"{count} have arrived", lambda: len(heard(self.listener)) >= count
+        )
+
+    def end(self) -> None:
+        """End all three in order."""
+        self.hill.ends(self.bridge)
+        for listener in (self.speaker, self.listener):
+            self.hill.ends(listener, signal.SIGINT, 130)
+
+
+def bad_times(folder: Path, messages: int, kills: int, restarts: int, seed: int) -> None:
+    hill, chance = Hill(folder, Deadline(60 + messages / 5 + 10 * kills)), random.Random(seed)
+    with broker(folder / "broker", *ENDLESS, persistence=True) as made, ExitStack() as stack:
+        trial = Trial(hill, made, chance, stack)
+        said = trial.suffer(messages, [trial.kill] * kills + [made.restart] * restarts)
+        trial.arrived(said)
+        hill.deadline.until("nothing is left", lambda: hill.idle("a") and hill.idle("bridge"))
+        trial.end()
+        told = heard(trial.listener)
+    sent = hill.held("bridge")
+    assert len(sent) == said and set(sent.values()) == {1}
+    assert hill.held("b") == sent
+    assert told == {str(id): 1 for id in sent}
+    hill.check_said()
+
+
+@pytest.mark.parametrize("seed", [6])
+def test_a_bridge_and_its_broker_come_and_go(tmp_path: Path, seed: int) -> None:
+    bad_times(tmp_path, 400, kills=5, restarts=2, seed=seed)
+
+
+@pytest.mark.soak
+def test_a_bridge_is_killed_twenty_times(tmp_path: Path) -> None:
+    bad_times(tmp_path, 2_000, kills=20, restarts=5, seed=6)
