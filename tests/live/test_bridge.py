@@ -11,13 +11,17 @@ import signal
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from focal.core.events import State
+from focal.core.message import MessageId
 from tests.broker import Broker, broker
-from tests.deadline import Deadline
-from tests.live.bridges import Hill, heard, room
+from tests.deadline import Deadline, Process
+from tests.live.bridges import Hill, heard, room, told
+from tests.live.pair import spool
 
 ENDLESS = ("max_queued_messages 0",)
 """Mosquitto drops what it has to keep beyond 1,000 messages, unless it is told not to."""
@@ -105,3 +109,40 @@ def test_a_bridge_and_its_broker_come_and_go(tmp_path: Path, seed: int) -> None:
 @pytest.mark.soak
 def test_a_bridge_is_killed_twenty_times(tmp_path: Path) -> None:
     bad_times(tmp_path, 2_000, kills=20, restarts=5, seed=6)
+
+
+# Forgotten
+
+
+@pytest.mark.parametrize("bridged", [False, True])
+def test_what_a_killed_broker_had_not_saved_is_sent_again(tmp_path: Path, bridged: bool) -> None:
+    hill = Hill(tmp_path, Deadline(120))
+    with broker(tmp_path / "broker", *ENDLESS) as made, ExitStack() as stack:
+        here, there = room(made, "here"), room(made, "there" if bridged else "here")
+        with hill.listening("b", there) as listener:
+            hill.ends(listener, signal.SIGINT, 130)
+        speaker = stack.enter_context(hill.listening("a", here))
+        bridges = [stack.enter_context(hill.bridging(here, there))] if bridged else []
+        ids = hill.queue("a", here, 40, to="b")
+        hill.deadline.until("the broker has it all", partial(_all_sent, hill, ids, bridges))
+        made.kill()
+        made.start()
+        listener = stack.enter_context(hill.listening("b", there))
+        hill.deadline.until("all is confirmed", partial(hill.confirmed, "a", ids, "b"))
+        assert hill.idle("a")
+        for bridge in bridges:
+            hill.ends(bridge)
+        for each in (speaker, listener):
+            hill.ends(each, signal.SIGINT, 130)
+    assert hill.held("b") == dict.fromkeys(ids, 1)
+    assert heard(listener) == {str(id): 1 for id in ids}
+    hill.check_said()
+
+
+def _all_sent(hill: Hill, ids: list[MessageId], bridges: list[Process]) -> bool:
+    """Tell whether the broker has acknowledged all messages to whoever brought them last."""
+    if bridges:
+        return len(told(bridges[0], "sent")) == len(ids)
+    with spool(hill.home("a")) as ours:
+        states = [leg.state for id in ids for leg in ours.outbox.find(id)]
+        return all(state is State.SENT for state in states)
