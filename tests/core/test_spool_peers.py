@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from focal.core.bridge import Sight
 from focal.core.peers import Peer
 from focal.core.spool import Spool
 from tests.core.spooling import Clock, small
@@ -58,3 +59,17 @@ def test_who_was_not_heard_for_longest_is_forgotten(spool: Spool) -> None:
     for origin, at in ((1, 300.0), (2, 100.0), (3, 200.0), (4, 400.0)):
         spool.peers.learn(origin, "lora:x", None, None, at)
     assert [peer.origin for peer in spool.peers.peers()] == [4, 1, 3]
+
+
+def test_where_a_node_was_heard_itself_and_where_bridges_spoke_for_it(spool: Spool) -> None:
+    spool.peers.learn(5, "lora:x", "!1", None, 100.0)
+    spool.peers.learn(5, "lora:x", None, None, 5000.0)
+    spool.peers.learn(5, "mqtt:x", None, None, 5000.0)
+    spool.peers.learn(5, "file:x", None, None, 5000.0, near=True)  # which has no addresses
+    assert spool.peers.heard(5) == {
+        "lora:x": Sight(5000.0, 100.0),
+        "mqtt:x": Sight(5000.0, None),
+        "file:x": Sight(5000.0, 5000.0),
+    }
+    spool.peers.learn(5, "mqtt:x", "5", None, 5001.0)
+    assert spool.peers.heard(5)["mqtt:x"].near == 5001.0

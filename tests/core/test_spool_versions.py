@@ -6,6 +6,7 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+from focal.core.bridge import Sight
 from focal.core.events import State
 from focal.core.leg import LegSpec
 from focal.core.message import Kind, Message, MessageId
@@ -37,6 +38,8 @@ def first(path: Path, message: bytes) -> None:
         old.execute(
             "UPDATE total SET messages = 1, bytes = ? WHERE what = 'outbox'", (len(message),)
         )
+        old.execute("INSERT INTO peer VALUES (5, 'udp:a', '10.0.0.5:1', 'Anna', 90.0)")
+        old.execute("INSERT INTO peer VALUES (6, 'mqtt:b', NULL, 'Bert', 90.0)")
         old.commit()
 
 
@@ -51,6 +54,15 @@ def test_what_waited_goes_on_waiting_in_its_order(tmp_path: Path) -> None:
         later = Message(MessageId(7, 2), Kind.TEXT, b"later", sent_at=200, lifetime=3600).to_bytes()
         spool.outbox.put(later, [LegSpec("udp:a", "a")], kind=Kind.TEXT, expires_at=1e6, priority=3)
         assert [one.message for one in spool.outbox.waiting("udp:a")] == [text, later]
+
+
+def test_who_had_an_address_was_heard_there(tmp_path: Path) -> None:
+    path = tmp_path / "spool.db"
+    first(path, Message(MessageId(7, 1), Kind.TEXT, b"kept", lifetime=3600).to_bytes())
+    with Spool.open(path, unix=lambda: 200.0) as spool:
+        assert spool.peers.heard(5) == {"udp:a": Sight(90.0, 90.0)}
+        assert spool.peers.heard(6) == {"mqtt:b": Sight(90.0, None)}
+        assert [peer.name for peer in spool.peers.peers()] == ["Anna", "Bert"]
 
 
 def test_an_upgraded_spool_is_made_like_a_new_one(tmp_path: Path) -> None:
