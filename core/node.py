@@ -180,7 +180,7 @@ class Node:
         return carrier.flying if carrier else ()
 
     def _carrier_by(self, key: str) -> Carrier | None:
-        for carrier in self._carriers.values():
+        for carrier in [*self._carriers.values()]:  # asked in a thread, while links open
             if carrier.key == key:
                 return carrier
         return None

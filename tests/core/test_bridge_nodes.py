@@ -13,25 +13,13 @@ from focal.core.events import State
 from focal.core.link import Address
 from focal.core.message import Kind, Message, origin_text
 from focal.core.runtime import run_virtual
-from focal.transports.memory import Conditions, Mesh
 
-from .world import World, all_to_all, received, until
+from .world import World, air, all_to_all, received, room, until
 
 
 @pytest.fixture
 def world(tmp_path: Path) -> World:
     return World(tmp_path)
-
-
-def air(name: str = "air", **conditions: object) -> Mesh:
-    """Return a radio channel: 231 bytes a frame, everybody in hearing."""
-    usual: dict[str, object] = {"loss": 0.1, "bandwidth": 120.0, "slot": 0.03, "seed": 3}
-    return Mesh(name, Conditions(**{**usual, **conditions}))  # type: ignore[arg-type]
-
-
-def room(name: str = "room") -> Mesh:
-    """Return a room: messages in envelopes, none of them lost."""
-    return Mesh(name, Conditions(kind="message", delay=0.01))
 
 
 def test_a_note_crosses_from_the_air_to_a_room_and_back(world: World) -> None:
