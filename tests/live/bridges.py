@@ -70,6 +70,16 @@ class Hill:
             self.everyone.append(started)
             yield started
 
+    def says(self, home: str, text: str, link: str, *options: str) -> dict[str, Any]:
+        """Have a home say a text and wait until it is delivered; return what was told then."""
+        command = ["--home", str(self.home(home)), "--json", "send", "--text", text]
+        wait = ["--via", link, "--wait", "delivered", *options]
+        with self.running(*command, *wait) as sender:
+            assert sender.wait() == 0, sender.story()
+        last: dict[str, Any] = json.loads(sender.out[-1])
+        assert last["event"] == "delivered", sender.story()
+        return last
+
     def origin(self, home: str) -> int:
         """Return who a home is."""
         with spool(self.home(home)) as theirs:

@@ -17,11 +17,12 @@ from pathlib import Path
 import pytest
 
 from focal.core.events import State
-from focal.core.message import MessageId
+from focal.core.message import MessageId, origin_text
 from tests.broker import Broker, broker
 from tests.deadline import Deadline, Process
 from tests.live.bridges import Hill, heard, room, told
-from tests.live.pair import spool
+from tests.live.lab import Lab, serving
+from tests.live.pair import free_ports, spool, udp
 
 ENDLESS = ("max_queued_messages 0",)
 """Mosquitto drops what it has to keep beyond 1,000 messages, unless it is told not to."""
@@ -146,3 +147,62 @@ def _all_sent(hill: Hill, ids: list[MessageId], bridges: list[Process]) -> bool:
     with spool(hill.home("a")) as ours:
         states = [leg.state for id in ids for leg in ours.outbox.find(id)]
         return all(state is State.SENT for state in states)
+
+
+# Over the air
+
+AIR = """
+preset = "SHORT_FAST"
+hop_limit = 0
+loss = 0.2
+seed = 4
+[nodes.a]
+number = "!0000a001"
+[nodes.x]
+number = "!0000a002"
+[nodes.y]
+number = "!0000a003"
+"""
+
+
+def radio(lab: Lab, node: str) -> str:
+    return f"lora://127.0.0.1:{lab.port(node)}"
+
+
+def test_a_ring_from_lora_over_mqtt_to_udp_and_back(tmp_path: Path) -> None:
+    hill = Hill(tmp_path, Deadline(120))
+    ours, theirs = free_ports(2)
+    with (
+        broker(tmp_path / "broker") as made,
+        serving(AIR, tmp_path, hill.deadline, ports=3, speed=1) as lab,
+        ExitStack() as stack,
+    ):
+        hall = room(made, "hill")
+        bridges = [
+            stack.enter_context(hill.bridging(radio(lab, "x"), hall, home="x")),
+            stack.enter_context(hill.bridging(radio(lab, "y"), hall, home="y")),
+            stack.enter_context(hill.bridging(hall, udp(theirs, ours), home="z")),
+        ]
+        listeners = [
+            stack.enter_context(hill.listening("a", radio(lab, "a"))),
+            stack.enter_context(hill.listening("b", udp(ours, theirs))),
+            stack.enter_context(hill.listening("m", hall)),
+        ]
+        a, b = (origin_text(hill.origin(home)) for home in ("a", "b"))
+        up = [hill.says("a", f"up {n}", radio(lab, "a")) for n in range(2)]
+        down = [hill.says("b", f"down {n}", udp(ours, theirs)) for n in range(2)]
+        assert hill.says("a", "to you", radio(lab, "a"), "--to", b)["by"] == b
+        assert hill.says("b", "and back", udp(ours, theirs), "--to", a)["by"] == a
+        homes = ("a", "b", "m", "x", "y", "z")
+        hill.deadline.until("nothing is left", lambda: all(map(hill.idle, homes)))
+        for bridge in bridges:
+            hill.ends(bridge)
+        for listener in listeners:
+            hill.ends(listener, signal.SIGINT, 130)
+    to_all = {one["id"] for one in up + down}
+    for home in homes:
+        held = {str(id): times for id, times in hill.held(home).items()}
+        assert set(held.values()) == {1}
+        own = {one["id"] for one in {"a": up, "b": down}.get(home, [])}
+        assert to_all - own <= set(held) and len(held) <= len(to_all) - len(own) + 1
+    hill.check_said()
