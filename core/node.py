@@ -14,6 +14,7 @@ The law of this module: a node only moves things between seams; each rule has it
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -132,6 +133,8 @@ class Node:
         self._carriers: dict[str, Carrier] = {}
         self._group: asyncio.TaskGroup
         self._closing = False
+        self._sooner = asyncio.Event()
+        self._look_at = math.inf
         self._hub = Hub(
             desk=Desk(spool, runtime),
             runtime=runtime,
@@ -351,6 +354,8 @@ class Node:
                 raise SettingsError(f"there is no link {name!r} here: there is {self._known()}")
         messages = await self._hub.desk.do(lambda: self._put(draft, names))
         self._runtime.mark("outbox-committed")
+        if self._runtime.now() + draft.lifetime < self._look_at:
+            self._sooner.set()  # its lifetime ends before lifetimes would be looked at
         for message in messages:
             self._hub.hooks.encoded(message)
             queued = Progress(State.QUEUED, message.id, None, None, self._runtime.unix())
@@ -440,6 +445,7 @@ class Node:
         """End what has outlived its lifetime, and forget what is old."""
         purge_at = self._runtime.now()
         while True:
+            self._sooner.clear()
             left = self._look_after
             try:
                 left = await self._expire()
@@ -448,7 +454,10 @@ class Node:
                     purge_at = self._runtime.now() + PURGE_EVERY
             except SpoolError as error:
                 self._hub.trouble("housekeeping", error)
-            await self._runtime.sleep(left)
+            self._look_at = self._runtime.now() + left
+            with suppress(TimeoutError):
+                async with asyncio.timeout(left):
+                    await self._sooner.wait()
 
     async def _expire(self) -> float:
         """End what has outlived its lifetime; return when to look again, in seconds."""

@@ -487,6 +487,19 @@ def test_what_is_not_installed_is_not_waited_for(world: World) -> None:
     run_virtual(main())
 
 
+def test_what_is_said_late_expires_in_time(world: World) -> None:
+    async def main() -> None:
+        async with world.node("a", lossy()) as a:
+            told = a.events()
+            await asyncio.sleep(10)  # lifetimes were looked at, and none was about to end
+            ids = await a.send(Draft(Kind.TEXT, (b"whom?",), to="mem-99", lifetime=5))
+            asked = world.runtime.now()
+            await until(told, State.EXPIRED, *ids)
+            assert world.runtime.now() - asked < 6
+
+    run_virtual(main())
+
+
 def test_a_message_nobody_confirms_ends_as_unknown_and_an_unsent_one_as_expired(
     world: World,
 ) -> None:
