@@ -41,10 +41,10 @@ FROM leg JOIN outbox USING (id) WHERE link = ?1 AND done = 0 AND (?2 OR passing 
 _OTHERS = "SELECT 1 FROM leg WHERE id = ? AND link <> ?"
 _PASSING = "FROM leg WHERE link = ? AND done = 0 AND passing = 1"
 _ORDERS = {
-    Full.WAIT: "queued, id",
-    Full.OLDEST: "queued, id",
-    Full.NEWEST: "queued DESC, id DESC",
-    Full.LARGEST: "(SELECT length(message) FROM outbox WHERE outbox.id = leg.id) DESC, queued, id",
+    Full.WAIT: "came, id",
+    Full.OLDEST: "came, id",
+    Full.NEWEST: "came DESC, id DESC",
+    Full.LARGEST: "(SELECT length(message) FROM outbox WHERE outbox.id = leg.id) DESC, came, id",
 }
 
 
@@ -133,11 +133,11 @@ class Outbox:
             for leg in legs:
                 self._db.run(
                     "INSERT INTO leg"
-                    " (id, link, name, address, parity, state, rank, queued, after, due, passing)"
-                    " VALUES (?, ?, ?, ?, ?, 'queued', ?, ?, ?, ?, ?)"
+                    " (id, link, name, address, parity, state, rank, queued, came, after, due,"
+                    " passing) VALUES (?, ?, ?, ?, ?, 'queued', ?, ?, ?, ?, ?, ?)"
                     " ON CONFLICT (id, link) DO NOTHING",
                     *(number, leg.link, leg.name, leg.to, leg.parity),
-                    *(priority if leg.priority is None else leg.priority, max(now, leg.after)),
+                    *(priority if leg.priority is None else leg.priority, max(now, leg.after), now),
                     *(leg.after, leg.expires_at, origin is not None),
                 )
 

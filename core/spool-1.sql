@@ -3,6 +3,7 @@ ALTER TABLE outbox ADD COLUMN source TEXT;
 ALTER TABLE outbox ADD COLUMN beside BLOB;
 ALTER TABLE leg ADD COLUMN rank INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE leg ADD COLUMN queued REAL NOT NULL DEFAULT 0;
+ALTER TABLE leg ADD COLUMN came REAL NOT NULL DEFAULT 0;
 ALTER TABLE leg ADD COLUMN after REAL NOT NULL DEFAULT 0;
 ALTER TABLE leg ADD COLUMN passing INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE leg ADD COLUMN due REAL;
@@ -12,7 +13,7 @@ UPDATE leg SET
     rank = (SELECT priority FROM outbox WHERE outbox.id = leg.id),
     queued = (SELECT queued_at FROM outbox WHERE outbox.id = leg.id);
 CREATE INDEX leg_open ON leg (link, rank DESC, queued, id, after) WHERE done = 0;
-CREATE INDEX leg_passing ON leg (link, rank, queued, id, after) WHERE done = 0 AND passing = 1;
+CREATE INDEX leg_passing ON leg (link, rank, came, id) WHERE done = 0 AND passing = 1;
 ALTER TABLE seen ADD COLUMN source TEXT;
 ALTER TABLE seen ADD COLUMN to_all INTEGER NOT NULL DEFAULT 0;
 CREATE INDEX seen_tag ON seen (tag);

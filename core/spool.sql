@@ -63,6 +63,7 @@ CREATE TABLE leg (
     until REAL,
     rank INTEGER NOT NULL DEFAULT 0,     -- its priority on this link
     queued REAL NOT NULL DEFAULT 0,      -- its place among those of its rank: when it might go
+    came REAL NOT NULL DEFAULT 0,        -- its place among those that give way: when it was put
     after REAL NOT NULL DEFAULT 0,       -- not before then
     passing INTEGER NOT NULL DEFAULT 0,  -- it is not ours but passed on
     due REAL,                            -- its lifetime's end on this link, where that is earlier
@@ -70,7 +71,7 @@ CREATE TABLE leg (
     PRIMARY KEY (id, link)
 ) WITHOUT ROWID;
 CREATE INDEX leg_open ON leg (link, rank DESC, queued, id, after) WHERE done = 0;
-CREATE INDEX leg_passing ON leg (link, rank, queued, id, after) WHERE done = 0 AND passing = 1;
+CREATE INDEX leg_passing ON leg (link, rank, came, id) WHERE done = 0 AND passing = 1;
 
 CREATE TABLE event (
     row INTEGER PRIMARY KEY AUTOINCREMENT,  -- never used again: readers remember how far they are

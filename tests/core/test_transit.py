@@ -395,6 +395,18 @@ def test_a_leg_that_drops_is_no_reason_to_wait(tmp_path: Path) -> None:
     assert (hall.waits(ROOM), hall.waits(HALL)) == ([2, 3, 4], [1, 2, 3])
 
 
+@pytest.mark.parametrize(("full", "gone"), [(Full.OLDEST, 1), (Full.NEWEST, 4)])
+def test_what_waits_longer_before_it_may_go_is_not_newer(
+    tmp_path: Path, full: Full, gone: int
+) -> None:
+    hall = hall_with(tmp_path, gate(ROOM, queue=3, full=full), dear={ROOM})
+    for number, delay in enumerate([30.0, 20.0, 10.0, 0.0], 1):
+        hall.delays[ROOM] = delay
+        passed = hall.hear(text(number))
+        hall.clock.now += 1
+    assert [event.id.sequence for event in passed.events] == [gone]
+
+
 @pytest.mark.parametrize("full", [Full.OLDEST, Full.NEWEST, Full.LARGEST])
 def test_the_lowest_priority_gives_way_first(tmp_path: Path, full: Full) -> None:
     def rules(kind: Kind, priority: int) -> Gate:
