@@ -80,6 +80,12 @@ class Hill:
         assert last["event"] == "delivered", sender.story()
         return last
 
+    def says_of(self, home: str, *command: str) -> list[str]:
+        """Return the lines that a command prints of a home, JSON objects."""
+        with self.running("--home", str(self.home(home)), "--json", *command) as asked:
+            assert asked.wait() == 0, asked.story()
+            return asked.out
+
     def origin(self, home: str) -> int:
         """Return who a home is."""
         with spool(self.home(home)) as theirs:

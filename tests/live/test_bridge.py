@@ -6,18 +6,25 @@ arrived, not on time. Each test has a slice that runs always; the whole of it is
 
 from __future__ import annotations
 
+import json
 import random
+import re
 import signal
+import time
 from collections.abc import Callable
-from contextlib import ExitStack
-from dataclasses import dataclass
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 
+from focal.core.clocks import Moment, moment
 from focal.core.events import State
+from focal.core.ledger import Ledger, Promise
 from focal.core.message import MessageId, origin_text
+from focal.home import Home
 from tests.broker import Broker, broker
 from tests.deadline import Deadline, Process
 from tests.live.bridges import Hill, heard, room, told
@@ -206,3 +213,106 @@ def test_a_ring_from_lora_over_mqtt_to_udp_and_back(tmp_path: Path) -> None:
         own = {one["id"] for one in {"a": up, "b": down}.get(home, [])}
         assert to_all - own <= set(held) and len(held) <= len(to_all) - len(own) + 1
     hill.check_said()
+
+
+LEFT = 4.0
+"""Seconds of airtime that are left in the hour; a message takes 0.7, and polls and repairs."""
+
+FLOOD = 550
+"""A hundred times what goes into that."""
+
+AGO = 1_800.0
+"""Seconds since the rest of it was used."""
+
+
+def test_a_flood_keeps_within_the_ledger_and_what_gives_way_is_counted(tmp_path: Path) -> None:
+    hill = Hill(tmp_path, Deadline(150))
+    with (
+        broker(tmp_path / "broker", *ENDLESS) as made,
+        serving(AIR.replace("SHORT", "LONG"), tmp_path, hill.deadline, speed=1) as lab,
+        ExitStack() as stack,
+    ):
+        hall, config = room(made, "hill"), tmp_path / "gateway.toml"
+        config.write_text(
+            f"[links]\nradio.url = '{radio(lab, 'x')}'\nhill.url = '{hall}'\n"
+            "[[bridge]]\nfrom = 'hill'\nto = 'radio'\nqueue = 20\nfull = 'oldest'\n"
+        )
+        bridge = stack.enter_context(
+            hill.bridging("--config", str(config), "--metrics", "0", "--drain", "0.5")
+        )
+        listener = stack.enter_context(hill.listening("a", radio(lab, "a")))
+        stack.enter_context(hill.listening("s", hall))
+        hill.queue("s", hall, 1)
+        hill.deadline.until("one is heard", lambda: heard(listener))
+        allowed, used = use_up(hill.home("bridge"), LEFT)
+        hill.queue("s", hall, FLOOD)
+        hill.deadline.until("all has come", lambda: len(told(bridge, "passed")) > FLOOD)
+        hill.deadline.until("the hour is used up", partial(is_spent, hill.home("bridge")))
+        page = metrics(bridge)
+        hill.ends(bridge)
+        hill.ends(listener, signal.SIGINT, 130)
+        dead = [json.loads(line) for line in hill.says_of("bridge", "outbox", "dead")]
+        waiting = [json.loads(line) for line in hill.says_of("bridge", "outbox", "list")]
+        spent = [json.loads(line) for line in hill.says_of("bridge", "airtime", "--ledger")]
+    assert spent[0]["seconds"] <= spent[0]["limit"] == allowed
+    assert on_air(lab) <= spent[0]["seconds"] - used + 0.001
+    assert {one["reason"] for one in dead} == {
+        "20 messages waited for radio already: the oldest gave way"
+    }
+    assert len(dead) == page["focal_bridge_gave_way_messages_total", "oldest"]
+    assert len(dead) == page["focal_bridge_dead_letters", None]
+    assert len(waiting) <= 20 and FLOOD - 20 < len(dead) + len(waiting) <= FLOOD
+    newest = [one["id"] for one in told(bridge, "passed") if one["kind"] == "text"][-20:]
+    assert {one["id"] for one in waiting} <= set(newest)
+    hill.check_said()
+
+
+def use_up(home: Path, left: float) -> tuple[float, float]:
+    """Write down that a home's radio was on air for long a while ago.
+
+    Returns:
+        How long it may be in an hour, and how long that was.
+    """
+
+    def then() -> Moment:
+        now = moment()
+        return replace(now, awake=now.awake - AGO, unix=now.unix - AGO)
+
+    path = Home.open(home).ledger_path
+    with closing(Ledger.open(path, moment)) as ledger, closing(Ledger.open(path, then)) as past:
+        [key] = ledger.radios()
+        allowed = ledger.allowed(key)
+        assert allowed is not None
+        seconds = allowed - ledger.hour(key).used(ledger.now()) - left
+        promise = past.promise(key, seconds, allowed)
+        assert isinstance(promise, Promise)
+        past.spend(promise, seconds)
+        past.release(promise)
+        return allowed, seconds
+
+
+def is_spent(home: Path) -> bool:
+    """Tell whether what is next waits until more than this hour's airtime is free."""
+    with spool(home) as ours:
+        soon = time.time() + AGO / 2
+        return any(leg.until is not None and leg.until > soon for leg in ours.outbox.legs())
+
+
+def on_air(lab: Lab) -> float:
+    """Return how long the bridge's node was on the air, at the least: it tells milliseconds."""
+    sent = [one for one in lab.events if one["event"] == "on-air" and one["node"] == "x"]
+    return sum(float(one["seconds"]) - 0.0005 for one in sent)
+
+
+def metrics(bridge: Process) -> dict[tuple[str, str | None], float]:
+    """Return what a bridge counts for its link *radio*, by name and policy."""
+    url = bridge.line("metrics at ", "err").split()[-1]
+    with urlopen(url, timeout=20) as page:
+        lines = page.read().decode().splitlines()
+    found = [re.fullmatch(r"(\w+){(.*)} (\S+)", line) for line in lines]
+    radio = [one.groups() for one in found if one and 'link="radio"' in one[2]]
+    policy = re.compile(r'policy="(\w+)"')
+    return {
+        (name, said[1] if (said := policy.search(labels)) else None): float(value)
+        for name, labels, value in radio
+    }
