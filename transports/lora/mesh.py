@@ -693,7 +693,11 @@ async def by_tcp(
     sock = await _dial(host, port, where, patience.dial)
 
     def make(told: Told, gone: Gone) -> _Tap:
-        return _Tcp(sock, told, gone, host, portNumber=port, connectNow=False)
+        def met(message: mesh_pb2.FromRadio) -> None:
+            rivals.met()
+            told(message)
+
+        return _Tcp(sock, met, gone, host, portNumber=port, connectNow=False)
 
     def blame(error: Exception) -> str:
         if isinstance(error, _Ended | ConnectionResetError):

@@ -47,9 +47,16 @@ class Rivals:
 
     def __init__(self) -> None:
         self._closed: deque[float] = deque(maxlen=2)
+        self._met = False
+
+    def met(self) -> None:
+        """It is a node that is there: it has spoken Meshtastic's protocol. From any thread."""
+        self._met = True
 
     def closed(self, where: str, now: float) -> str:
-        """Say why a node closed the connection."""
+        """Say why a node, or whatever is there in its place, closed the connection."""
+        if not self._met:
+            return f"{where} closed the connection and said nothing: is something else there?"
         self._closed.append(now)
         if len(self._closed) < 2 or self._closed[0] < now - self.WITHIN:
             return f"{where} closed the connection: it restarted, or another program took it"

@@ -556,9 +556,20 @@ def test_trouble_is_one_line() -> None:
 
 def test_rivals_are_told_from_a_restart() -> None:
     rivals = Rivals()
+    rivals.met()
     assert "restarted" in rivals.closed("it", 0.0)
     assert "restarted" in rivals.closed("it", 1000.0)
     assert "another program uses it" in rivals.closed("it", 1030.0)
+
+
+def test_what_never_spoke_as_a_node_has_no_rivals() -> None:
+    rivals = Rivals()
+    for now in range(5):
+        assert rivals.closed("it", now) == (
+            "it closed the connection and said nothing: is something else there?"
+        )
+    rivals.met()
+    assert "restarted" in rivals.closed("it", 6.0)
 
 
 def test_the_user_says_how_polite_it_is_and_what_is_left_for_others() -> None:
