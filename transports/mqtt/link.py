@@ -26,7 +26,7 @@ from ...core.errors import (
     TransportError,
     TransportUnavailable,
 )
-from ...core.link import Accepted, Address, Limits, LinkContext, Packet, Refused, Report
+from ...core.link import Accepted, Address, Forgot, Limits, LinkContext, Packet, Refused, Report
 from ...core.link import Members as MembersReport
 from ...core.mailbox import Mailbox
 from ...core.message import Kind, Message, MessageId, id_of
@@ -246,6 +246,8 @@ class MqttLink:
 
     def _suit(self, broker: Connected) -> None:
         """Keep to what a broker can do. Raises TransportUnavailable."""
+        if self._account.keep and not broker.resumed:
+            self._reports.put(Forgot())
         if broker.qos < 1:
             raise TransportUnavailable(f"the broker at {self._account.place}: {reason(0x9B)}")
         self._window = max(1, min(WINDOW, broker.window - 1))  # one is left for our presence

@@ -40,6 +40,10 @@ class Outsider:
         """Publish something, and wait until the broker has it."""
         self._client.publish(topic, payload, qos, retain).wait_for_publish(PATIENCE)
 
+    def publish_later(self, topic: str, payload: bytes) -> None:
+        """Publish something by QoS 1, and wait for nothing."""
+        self._client.publish(topic, payload, 1)
+
     def watch(self, topics: str) -> None:
         """See from now on what is published there, and what is retained."""
         self._granted.clear()

@@ -93,10 +93,11 @@ async def opened(
     greeting: int = 0,
     presence: bool = True,
     past: Past | None = None,
+    keep: int = 0,
     make: type[ScriptedSession] = ScriptedSession,
 ) -> tuple[MqttLink, ScriptedSession]:
     """Return an open link and its session; note 1 is what it said of itself, if it did."""
-    account = Account(PLACE, "5", "focal0a0a0a0a00000000")
+    account = Account(PLACE, "5", "focal0a0a0a0a00000000", keep=keep)
     link = MqttLink(ROOM, account, where or context(origin=NEAR), past, presence=presence)
     session = make(link.hear, broker, codes, greeting)
     await link.begin(session)

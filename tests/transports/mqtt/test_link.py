@@ -10,7 +10,7 @@ import pytest
 
 from focal.core.envelope import MAX_ENVELOPE, Envelope
 from focal.core.errors import FrameError, LinkClosed, LinkLost, PacketTooBig, TransportUnavailable
-from focal.core.link import Accepted, Link, Members, Refused, Report
+from focal.core.link import Accepted, Forgot, Link, Members, Refused, Report
 from focal.core.message import Event, Kind, Message, MessageId, Receipt
 from focal.core.receipts import receipt_for
 from focal.core.runtime import run_virtual
@@ -68,6 +68,20 @@ def test_it_asks_for_the_room_and_says_that_it_is_here() -> None:
         assert note.content_type == "application/json" and note.expiry is None
         wanted = {"online": True, "origin": "0a0a0a0a", "name": "Ada", "since": NOW}
         assert json.loads(note.payload) == wanted
+
+    run(check)
+
+
+@pytest.mark.parametrize(
+    ("resumed", "keep", "told"), [(False, 60, 1), (True, 60, 0), (False, 0, 0)]
+)
+def test_a_broker_that_forgot_what_it_was_to_keep_is_told_of(
+    resumed: bool, keep: int, told: int
+) -> None:
+    async def check() -> None:
+        link, _ = await opened(broker=Connected(resumed=resumed), keep=keep)
+        await link.aclose()
+        assert [report async for report in link.reports()] == [Forgot()] * told
 
     run(check)
 
