@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from .core.hub import Subscription
     from .core.leg import Weight
     from .core.link import Transport
+    from .core.node import Node
     from .core.runtime import Runtime
     from .core.spool import Spool
     from .plugins.choice import Choice
@@ -61,6 +62,10 @@ Ask: TypeAlias = Callable[[str], Awaitable[bool]]
 OPENING = 15.0
 """Seconds in which a link can be opened again and again until a sender without ``--timeout`` ends;
 what it said stays in the outbox."""
+
+KEEPING = 30.0
+"""Seconds that what is to be sent may take to be read and encoded, once its sender is interrupted;
+a second interrupt ends that at once."""
 
 UNKNOWN = Limits("datagram", 231)
 """What is assumed of a link that is not open here: what the thinnest radio carries."""
@@ -121,20 +126,21 @@ async def send(
         node = make_node(app, links, elsewhere, stack.enter_context(app.spool()), runtime)
         doors, news = Doors(app, node, say), node.events()
         if wait != "queued":
-            with opening(owned.names, say):
-                await stack.enter_async_context(node)
+            try:
+                with opening(owned.names, say):
+                    await stack.enter_async_context(node)
+            except asyncio.CancelledError:
+                await _keep(app, order, runtime, tell, say, chose)
+                raise
         journal = stack.enter_context(app.spool())
         limits = _limits(links, node.limits)
-        draft = await _draft(app, order, limits, runtime, say, chose)
-        if order.fit:
-            draft = _fitted(app, order.fit, limits, draft)
+        draft = await _drafted(app, order, limits, runtime, say, chose)
         mark = journal.outbox.last_event()
-        ids = await node.send(draft)
+        queued = await _commit(node, draft, runtime, tell)
+        ids = [one.id for one in queued]
         watch = Watch(ids, links, wait)
-        for id in ids:
-            queued = Progress(State.QUEUED, id, None, None, runtime.unix())
-            watch.saw(queued)
-            tell(queued)
+        for one in queued:
+            watch.saw(one)
         if watch.settled:
             return
         say(f"waiting until it is {wait}")
@@ -146,7 +152,7 @@ async def send(
         try:
             await _follow(events, watch, order.timeout or draft.lifetime, tell, courtesy, journal)
         except asyncio.CancelledError:
-            say(_left(watch))
+            say(_left(watch.missing()))
             raise
         finally:
             await courtesy.aclose()
@@ -172,9 +178,7 @@ async def price(app: App, order: Order, chose: Callable[[Choice], None]) -> list
             name: await _look(app, stack, name, transport, origin, runtime)
             for name, transport in links.items()
         }
-        draft = await _draft(app, order, limits, runtime, lambda _: None, chose)
-        if order.fit:
-            draft = _fitted(app, order.fit, limits, draft)
+        draft = await _drafted(app, order, limits, runtime, lambda _: None, chose)
         messages = _would_be(app, draft, origin)
         ledger = stack.enter_context(ledger_of(app))
         spool = stack.enter_context(app.spool())
@@ -202,7 +206,69 @@ def _limits(links: Iterable[str], known: Mapping[str, Limits]) -> dict[str, Limi
     return {name: known.get(name, UNKNOWN) for name in links}
 
 
+async def _commit(
+    node: Node, draft: Draft, runtime: Runtime, tell: Callable[[Progress], None]
+) -> list[Progress]:
+    """Put what is said into the outbox, and tell that it is there. Raises as ``Node.send``."""
+    ids = await node.send(draft)
+    queued = [Progress(State.QUEUED, id, None, None, runtime.unix()) for id in ids]
+    for each in queued:
+        tell(each)
+    return queued
+
+
+async def _keep(
+    app: App,
+    order: Order,
+    runtime: Runtime,
+    tell: Callable[[Progress], None],
+    say: Callable[[str], None],
+    chose: Callable[[Choice], None],
+) -> None:
+    """Put what is at hand into the outbox, for who was interrupted before any link was open.
+
+    The one node is closing by then: another commits it, with no link of its own.
+    """
+    if not _at_hand(app, order):
+        say("nothing was recorded")
+        return
+    links = app.links()
+    try:
+        with app.spool() as spool:
+            node = make_node(app, links, list(links), spool, runtime)
+            async with asyncio.timeout(KEEPING):
+                draft = await _drafted(app, order, _limits(links, {}), runtime, say, chose)
+            queued = await _commit(node, draft, runtime, tell)
+        say(_left([one.id for one in queued]))
+    except TimeoutError:
+        say(f"nothing was queued: what is to be sent did not come to an end in {KEEPING:.0f} s")
+    except FocalError as error:
+        say(f"nothing was queued: {error}")
+
+
+def _at_hand(app: App, order: Order) -> bool:
+    """Whether what is to be sent is there already, and need not be recorded first."""
+    if order.record is not None:
+        return False
+    if order.text is not None:
+        return True
+    return not isinstance(app.source(order.file or "-", order.raw), MicrophoneSource)
+
+
 # What is said ------------------------------------------------------------------------------------
+
+
+async def _drafted(
+    app: App,
+    order: Order,
+    limits: Mapping[str, Limits],
+    runtime: Runtime,
+    say: Callable[[str], None],
+    chose: Callable[[Choice], None],
+) -> Draft:
+    """Return what is said, with as much parity as fits where it must fit. Raises FocalError."""
+    draft = await _draft(app, order, limits, runtime, say, chose)
+    return _fitted(app, order.fit, limits, draft) if order.fit else draft
 
 
 async def _draft(
@@ -408,8 +474,8 @@ def _too_late(watch: Watch, seconds: float, unsent: Mapping[MessageId, str]) -> 
     )
 
 
-def _left(watch: Watch) -> str:
-    id, *more = watch.missing()
+def _left(ids: Sequence[MessageId]) -> str:
+    id, *more = ids
     which = f"message {id} and {len(more)} more stay" if more else f"message {id} stays"
     return f"{which} in the outbox, to go out when this home next sends or listens there"
 
