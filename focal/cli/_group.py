@@ -32,19 +32,27 @@ _FOLDER: dict[str, Any] = {
 }
 
 
-class Seconds(click.FloatRange):
-    """A time above 0; one that never ends (``inf``) is no time, nor is ``nan``."""
+class Number(click.FloatRange):
+    """A number in a range; ``nan``, which no bound keeps out, is none, nor is ``inf``."""
 
-    def __init__(self) -> None:
-        super().__init__(0, min_open=True)
+    what = "number"
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> float:
-        seconds: float = super().convert(value, param, ctx)
-        if seconds - seconds != 0:
-            self.fail(f"{value} is no number of seconds.", param, ctx)
-        return seconds
+        number: float = super().convert(value, param, ctx)
+        if number - number != 0:
+            self.fail(f"{value} is no {self.what}.", param, ctx)
+        return number
+
+
+class Seconds(Number):
+    """A time above 0; one that never ends is no time."""
+
+    what = "number of seconds"
+
+    def __init__(self) -> None:
+        super().__init__(0, min_open=True)
 
 
 FILE = click.Path(readable=False, allow_dash=True)

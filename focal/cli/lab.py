@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from ._group import FILE, Command, Group
+from ._group import FILE, Command, Group, Number
 from ._shell import Shell
 
 EVERY = 2.0
@@ -97,7 +97,7 @@ def _now_and_then(say: Callable[[str], None]) -> Callable[[str], None]:
 )  # fmt: skip
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen at.")
 @click.option(
-    "--speed", type=click.FloatRange(0, 1000, min_open=True), default=1.0, show_default=True,
+    "--speed", type=Number(0, 1000, min_open=True), default=1.0, show_default=True,
     help="Seconds of the scenario in a second.",
 )  # fmt: skip
 @click.option(

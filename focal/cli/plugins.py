@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import click
 
-from ._group import MODULES, Command, Group
+from ._group import MODULES, Command, Group, Number
 from ._out import put
 from ._shell import Shell
 
 _limit = click.option(
-    "--limit", type=click.FloatRange(0.1), default=5.0, show_default=True, metavar="S",
+    "--limit", type=Number(0.1), default=5.0, show_default=True, metavar="S",
     help="Seconds that trying one may take.",
 )  # fmt: skip
 

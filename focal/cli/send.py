@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from ._group import FILE, Command, Seconds
+from ._group import FILE, Command, Number, Seconds
 from ._shell import Shell
 
 
@@ -14,7 +14,7 @@ from ._shell import Shell
 @click.option("--quality", metavar="Q", help="For example c2-1300; default: auto.")
 @click.option("--to", metavar="PEER", help="An origin (~1a2b3c4d), a name, a link's own address.")
 @click.option(
-    "--record", is_flag=False, flag_value=0.0, type=click.FloatRange(0), metavar="[SECONDS]",
+    "--record", is_flag=False, flag_value=0.0, type=Number(0), metavar="[SECONDS]",
     help="Record from the microphone; without SECONDS until Enter.",
 )  # fmt: skip
 @click.option("--text", metavar="T", help="Send a text instead of speech.")

@@ -474,3 +474,23 @@ def test_an_output_that_is_closed_is_one_line(hello: Path) -> None:
     code, said = silenced(">&-", "info", str(hello))
     assert (code, len(said.splitlines())) == (1, 1)
     assert "standard output is closed" in said
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "-inf"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("lab", "serve", "none.toml", "--listen", "0", "--speed"),
+        ("bridge", UDP, "mem:", "--drain"),
+        ("send", "--text", "a", "--via", UDP, "--timeout"),
+        ("send", "--via", UDP, "--record"),
+        ("plugins", "list", "--limit"),
+    ],
+)
+def test_a_number_that_is_none(
+    focal: Focal, home: Path, words: tuple[str, ...], value: str
+) -> None:
+    *words_before, option = words
+    done = focal("--home", home, *words_before, f"{option}={value}")
+    assert (done.code, done.out) == (2, "")
+    assert f"Invalid value for '{option}'" in done.line
