@@ -32,6 +32,12 @@ from .outbox import Leg, Weight
 HOLD = 3600.0
 """Seconds after which what is held back is looked at again, whatever the wall clock said."""
 
+ANSWERED_BY_SILENCE = 2
+"""Silences in a row after which a message holds back no other, where airtime is dear."""
+
+UNANSWERED = 16
+"""Messages that may wait for an answer at once there."""
+
 MAX_ASKING = 64
 """Messages without a destination that are looked at once."""
 
@@ -294,6 +300,8 @@ class DatagramCarrier(Carrier):
 
     async def _write(self) -> None:
         while True:
+            if self.talk.pace.airtime and self.talk.falls_silent(self.hub.runtime.now()):
+                self._look = True  # another may begin before that one is asked after again
             while self._look:  # what was not begun after all leaves room for what is behind it
                 self._look = False
                 await self._fill()
@@ -319,19 +327,32 @@ class DatagramCarrier(Carrier):
 
     async def _fill(self) -> None:
         """Ask for destinations, and take messages from the outbox until the window is full."""
-        window = 1 if self.talk.pace.airtime else WINDOW
-        limit = window + len(self._sending) + len(self._ending) + 1
+        limit = WINDOW + len(self._sending) + len(self._ending) + 1
         waiting, places = await self.hub.desk.do(lambda: self._waiting(limit))
         before = set(self._sending)
         # Told apart before anything else is awaited: what ends meanwhile would look new.
         new = [leg for leg in waiting if self._is_new(leg)]
         await self._ask_for([leg for leg in new if leg.wants_destination])
         for leg in new:
-            if not leg.wants_destination and len(self._sending) < window:
+            if not leg.wants_destination and self._may_begin():
                 await self._begin(leg, places)
         # All their bursts in one commit; the writer would else wait for the disk once for each.
         begun = [each for each in self._sending.items() if each[0] not in before]
         await asyncio.gather(*(self._recorded(*each) for each in begun))
+
+    def _may_begin(self) -> bool:
+        """Tell whether another message may begin: where airtime is dear, one after the other.
+
+        One that nobody answers does not hold back those behind it.
+        """
+        if self.talk.pace.airtime is None:
+            return len(self._sending) < WINDOW
+        return len(self._sending) < UNANSWERED and self._only_unanswered()
+
+    def _only_unanswered(self) -> bool:
+        """Whether nobody has answered for anything on its way, its burst and a poll at least."""
+        now = self.hub.runtime.now()
+        return all(self.talk.silences(tag, now) >= ANSWERED_BY_SILENCE for tag in self._sending)
 
     async def _ask_for(self, legs: Sequence[Leg | Weight]) -> None:
         """Ask who is at the addresses that these legs are for."""

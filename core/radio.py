@@ -9,10 +9,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, TypeAlias
 
 from .backlog import TURN, Backlog, job_of
-from .datagrams import MAX_ASKING, DatagramCarrier, Sending
+from .datagrams import MAX_ASKING, UNANSWERED, DatagramCarrier, Sending
 from .draft import burst_airtime
 from .errors import TooLong
 from .events import Progress, State
@@ -94,12 +95,12 @@ class RadioCarrier(DatagramCarrier):
     # What goes out next
 
     async def _fill(self) -> None:
-        """Ask for destinations; then begin what the planner allows, one message at a time."""
+        """Ask for destinations; then begin what the planner allows, as ``_may_begin`` has it."""
         self._look_at = None
         await self._give_back()
         new = await self._queue()
         await self._ask_for(self._backlog.asking(MAX_ASKING))
-        while not self._sending and (plan := await self._planner.next()) is not None:
+        while self._may_begin() and (plan := await self._planner.next()) is not None:
             if isinstance(plan, Wait):
                 if await self._waits(plan, new):
                     return
@@ -194,11 +195,15 @@ class RadioCarrier(DatagramCarrier):
         return True
 
     async def _wait_for_another(self, new: Sequence[MessageId]) -> None:
-        """Say of what has just come that it waits until another one is confirmed."""
+        """Say of what has just come that it waits until another one is answered."""
+        why = "another one is on its way"
+        if len(self._sending) >= UNANSWERED and self._only_unanswered():
+            why = f"{len(self._sending)} wait for an answer, and no more may at once"
+            new = new or [_message(job) for job in islice(self._planner.queue, TELLING)]
         flying = {sending.leg.id for sending in self._sending.values()}
         until = self.hub.runtime.unix() + self.talk.pace.silence(0) + self._out_in()
         others = [id for id in new if id not in flying and id in self._planner.queue]
-        await self._tell_others(others, "another one is on its way", until)
+        await self._tell_others(others, why, until)
 
     async def _tell_others(
         self, ids: Sequence[MessageId], why: str, until: float, *, ask: bool = False

@@ -7,7 +7,7 @@ that does not make it wait longer, or while it has not waited long. Nothing that
 
 from __future__ import annotations
 
-from collections.abc import Container, Hashable, Sequence
+from collections.abc import Container, Hashable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from heapq import heappop, heappush
 from typing import TypeAlias, cast
@@ -142,6 +142,10 @@ class Scheduler:
 
     def __contains__(self, key: Hashable) -> bool:
         return key in self._waiting
+
+    def __iter__(self) -> Iterator[Job]:
+        """Return all that wait, in the order in which they came."""
+        return iter([*self._waiting.values()])
 
     def add(self, job: Job) -> None:
         """Queue a burst; one of the same key is replaced."""

@@ -67,6 +67,14 @@ class Conversation:
         """Whether the message with this tag is on its way and not confirmed."""
         return self._sending.flying(tag)
 
+    def silences(self, tag: int, now: float) -> int:
+        """Return how often in a row nobody answered for a message, one that ends now included."""
+        return self._sending.silences(tag, now)
+
+    def falls_silent(self, now: float) -> bool:
+        """Whether ``take`` will count a silence: what else waits may go before it asks again."""
+        return self._sending.falls_silent(now)
+
     def next_index(self, tag: int) -> int | None:
         """Return the index that follows what was begun of a message; None if it is not flying."""
         return self._sending.next_index(tag)
@@ -222,7 +230,7 @@ class Conversation:
         while (alarm := self._agenda.due(now)) is not None:
             match alarm:
                 case What.SILENCE, tag:
-                    self._sending.silence(tag)
+                    self._sending.silence(tag, now)
                 case What.ASK, tag:
                     self._hearing.asks(tag, now)
                 case What.CONFIRM, tag:

@@ -141,6 +141,19 @@ class Sending:
         """Whether the message with this tag is on its way and not confirmed."""
         return tag in self._flights and not self._flights[tag].confirmed
 
+    def silences(self, tag: int, now: float) -> int:
+        """Return how often in a row nobody answered for a message, one that ends now included."""
+        flight = self._flights.get(tag)
+        return 0 if flight is None else flight.silences + self._over(tag, now)
+
+    def falls_silent(self, now: float) -> bool:
+        """Whether the wait for an answer is over for some message, and nothing was done yet."""
+        return any(self._over(tag, now) for tag in self._flights)
+
+    def _over(self, tag: int, now: float) -> bool:
+        at = self._agenda.at(What.SILENCE, tag)
+        return at is not None and at <= now
+
     def next_index(self, tag: int) -> int | None:
         """Return the index that follows what was begun of a message; None if it is not flying."""
         flight = self._flights.get(tag)
@@ -305,9 +318,12 @@ class Sending:
 
     # Silence
 
-    def silence(self, tag: int) -> None:
-        """Nobody has answered for a message in time."""
+    def silence(self, tag: int, now: float) -> None:
+        """Nobody has answered for a message in time, or we could not hear it."""
         flight = self._flights[tag]
+        if (until := self._speaks_until(flight, now)) > now:
+            self._agenda.set(What.SILENCE, tag, until)
+            return
         flight.silences += 1
         flight.polled = True
         if flight.silences >= MOVED_AFTER:
@@ -316,6 +332,18 @@ class Sending:
             self._give_up(flight)
         else:
             self._ask_after(flight)
+
+    def _speaks_until(self, flight: _Flight, now: float) -> float:
+        """Return when other messages of ours are out, as far as they go out now.
+
+        A radio does not hear while it sends, so it need not ask then.
+        """
+        if self._pace.airtime is None:
+            return now
+        others = [each for each in self._flights.values() if each is not flight]
+        until = max([now, *(each.out_at for each in others)])
+        left, size = sum(each.pending for each in others), flight.splitter.cut.size + SYMBOL_HEAD
+        return until + self._pace.burst_end(left, size) if left else until
 
     def _give_up(self, flight: _Flight) -> None:
         if flight.asked is not None:  # no confirm will tell

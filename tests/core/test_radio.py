@@ -14,8 +14,10 @@ import pytest
 
 from focal.core.changed import Mark
 from focal.core.clocks import Moment
+from focal.core.datagrams import UNANSWERED
 from focal.core.draft import Draft
 from focal.core.events import Progress, State
+from focal.core.framing.frame import Hello, unpack
 from focal.core.hour import HOUR, Sent
 from focal.core.hub import Subscription
 from focal.core.ledger import Ledger, Promise
@@ -29,7 +31,7 @@ from focal.core.scheduler import Job, Wait
 from focal.core.spool import Spool
 from focal.transports.memory import Conditions, MemoryTransport, Mesh
 from tests.core.test_hour import most_in_an_hour
-from tests.core.world import World, until
+from tests.core.world import World, first, until
 
 BYTES_A_SECOND = 100.0
 DUTY = 0.01
@@ -115,6 +117,68 @@ def test_what_another_program_of_the_home_sent_counts(world: World) -> None:
                 assert clock.now() > began + HOUR - 60
                 assert other.hour(radio).used(other.now()) > 3.0
                 other.close()
+
+    run_virtual(main())
+
+
+NOBODY = "~00c0ffee"
+DEAF = b"nobody hears this"
+
+
+@pytest.mark.parametrize("to", [NOBODY, None])
+@pytest.mark.parametrize("duty", [1.0, 0.1])
+def test_what_nobody_answers_holds_back_no_other(world: World, duty: float, to: str | None) -> None:
+    mesh = Mesh("air", Conditions(bandwidth=BYTES_A_SECOND, slot=0.03, seed=3, duty=duty))
+    unheard = set[int]()
+
+    def hear(data: bytes, sender: Address, receiver: Address, /) -> bytes | None:
+        frame = unpack(data)
+        if isinstance(frame, Hello):
+            return data
+        if DEAF in data:
+            unheard.add(frame.tag)
+        return None if frame.tag in unheard else data
+
+    mesh.filter = hear
+
+    async def main() -> None:
+        async with world.node("a", mesh) as a, world.node("b", mesh) as b:
+            events = a.events()
+            unanswered = await a.send(Draft(Kind.DATA, (DEAF,), to=to))
+            await until(events, State.ON_AIR, *unanswered)
+            low = await a.send(Draft.text("x" * 100, to=f"~{b.origin:08x}"))
+            high = await a.send(Draft(Kind.TEXT, (b"y" * 100,), to=f"~{b.origin:08x}", priority=1))
+            told = await until(events, State.DELIVERED, *high, *low)
+            assert [event.id for event in told] == [*high, *low]
+            assert world.runtime.now() < 40
+
+    run_virtual(main())
+
+
+def test_only_so_many_wait_for_an_answer_at_once(world: World) -> None:
+    mesh = Mesh("air", Conditions(bandwidth=300.0, slot=0.03, duty=0.99, seed=3))
+
+    async def main() -> None:
+        async with world.node("a", mesh) as a:
+            events = a.events()
+            text = Draft.text("x" * 190, to=NOBODY)
+            ids = {(await a.send(text))[0] for _ in range(40)}
+            on_air, most, waits = set[MessageId](), 0, set[str | None]()
+            while ids:
+                event = await first(events, Progress)
+                assert isinstance(event, Progress)
+                if event.state is State.UNKNOWN:
+                    assert event.reason == "nobody confirmed it, 12 times asked"
+                    ids.remove(event.id)
+                elif event.state is State.ON_AIR:
+                    on_air.add(event.id)
+                elif event.state is State.QUEUED:
+                    waits.add(event.reason)
+                most = max(most, len(on_air & ids))
+            assert most == UNANSWERED
+            full = f"{UNANSWERED} wait for an answer, and no more may at once"
+            assert f"it waits for its turn: {full}" in waits
+            assert world.runtime.now() < 300  # one after the other it would be half an hour
 
     run_virtual(main())
 
