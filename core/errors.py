@@ -14,6 +14,7 @@
     ├── SourceError                no audio: no such file, not audio, empty, no microphone
     ├── SinkError                  a message could not be written or played
     ├── SpoolError                 the outbox or inbox: disk full, read-only, of a newer version
+    │   ├── OutboxFull             no more messages may wait to be sent
     │   └── Withdrawn              a message is not to be sent: dropped, ended, not addressed
     ├── PluginError                a plugin cannot be loaded or breaks its contract
     ├── ModelError                 model files that cannot be fetched, brought in or changed
@@ -76,6 +77,10 @@ class SinkError(FocalError):
 
 class SpoolError(FocalError):
     """The outbox or inbox cannot be used: disk full, read-only, of a newer version."""
+
+
+class OutboxFull(SpoolError):
+    """As many messages, or bytes of them, wait to be sent as may."""
 
 
 class Withdrawn(SpoolError):

@@ -13,7 +13,7 @@ from .bridge import Full
 from .changed import Changed, Mark
 from .database import Database, Row, id_from, number_of
 from .envelope import pack_beside, unpack_beside
-from .errors import FrameError, SpoolError, Withdrawn
+from .errors import FrameError, OutboxFull, SpoolError, Withdrawn
 from .events import Progress, State
 from .journal import Journal
 from .leg import Leg as Leg
@@ -541,6 +541,24 @@ class Outbox:
             ]
         return [event for event in queued if event is not None]
 
+    def explain(self, link: str, reason: str, *, at: float) -> list[Progress]:
+        """Write down why what was queued here for a link (its key) waits, where nothing says so.
+
+        Returns:
+            The events.
+        """
+        with self._db.transaction():
+            rows = self._db.rows(
+                "SELECT id FROM leg WHERE link = ? AND done = 0 AND passing = 0"
+                " AND state = 'queued' AND reason IS NULL",
+                link,
+            )
+            told = [
+                self.progress(id_from(number), link, State.QUEUED, at=at, reason=reason)
+                for (number,) in rows
+            ]
+        return [event for event in told if event is not None]
+
     def drop(self, id: MessageId) -> None:
         """Give a message up and forget it; its events say so.
 
@@ -577,7 +595,7 @@ class Outbox:
     def _must_fit(self, size: int) -> None:
         if not self._total.fits(size):
             messages, held = self._total.held()
-            raise SpoolError(
+            raise OutboxFull(
                 f"the outbox is full: {messages} messages of {held} bytes wait to be sent;"
                 " see focal outbox list"
             )

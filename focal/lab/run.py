@@ -21,10 +21,12 @@ from typing import Any, TypeAlias
 
 from ..core.codec import CodecSpec
 from ..core.draft import Draft
+from ..core.errors import FocalError, OutboxFull
 from ..core.events import Progress, Received
 from ..core.hub import Subscription
 from ..core.message import Kind
 from ..core.node import Node
+from ..core.outbox import OutboxBounds
 from ..core.runtime import run_virtual, virtual_runtime
 from ..core.spool import Spool
 from ..results import Lab, Station
@@ -54,15 +56,19 @@ def run(scenario: told.Scenario, say: Say) -> tuple[list[Station], Lab]:
 
     Raises:
         FocalError: a link cannot be opened, or the temporary folder cannot be written.
+        ExceptionGroup: of one, while it runs: more waits to be sent than an outbox holds.
     """
     figures, seconds = simulate(scenario, say), scenario.duration
     return figures.stations(seconds), figures.whole(seconds)
 
 
-def simulate(scenario: told.Scenario, say: Say) -> Figures:
-    """Simulate a scenario, as ``run``; return all that was counted."""
+def simulate(scenario: told.Scenario, say: Say, *, outbox: OutboxBounds | None = None) -> Figures:
+    """Simulate a scenario, as ``run``; return all that was counted.
+
+    ``outbox`` is how much that of each node holds; None: as much as any.
+    """
     with TemporaryDirectory(prefix="focal-lab-") as folder:
-        lab = _Lab(scenario, Path(folder), say)
+        lab = _Lab(scenario, Path(folder), say, outbox)
         run_virtual(lab.main(), 2 * scenario.duration)
     return lab.figures
 
@@ -83,6 +89,13 @@ def mesh_of(scenario: told.Scenario) -> SimMesh:
     return mesh
 
 
+def _too_much(sender: str, at: float) -> str:
+    return (
+        f"the scenario wants more than a node's outbox holds: that of {sender} is full after "
+        f"{at:.0f} s; say fewer or shorter messages, a greater every or a shorter duration"
+    )
+
+
 class _NoCodecs:
     """What is sent is data, not speech: nothing is to be decoded."""
 
@@ -93,11 +106,14 @@ class _NoCodecs:
 class _Lab:
     """A scenario at work."""
 
-    def __init__(self, scenario: told.Scenario, folder: Path, say: Say) -> None:
+    def __init__(
+        self, scenario: told.Scenario, folder: Path, say: Say, outbox: OutboxBounds | None
+    ) -> None:
         self.scenario = scenario
         self.figures = Figures(scenario)
         self._folder = folder
         self._say = say
+        self._outbox = outbox
         self._runtime = virtual_runtime()
         self._mesh = mesh_of(scenario)
         self._mesh.watchers.append(self.figures.happened)
@@ -131,7 +147,9 @@ class _Lab:
     async def _node(self, node: told.Node) -> AsyncGenerator[Node]:
         path, unix = self._folder / f"{node.name}.db", self._runtime.unix
         options = LoraOptions(hops=self.scenario.hop_limit)
-        with Spool.open(path, durability="process", unix=unix, origin=node.number) as spool:
+        with Spool.open(
+            path, durability="process", unix=unix, origin=node.number, outbox=self._outbox
+        ) as spool:
             async with Node(
                 links={LINK: SimTransport(self._mesh, options, node=node.number)},
                 spool=spool,
@@ -170,7 +188,10 @@ class _Lab:
             if at >= until:
                 return
             await self._wait_until(at)
-            (id,) = await self._nodes[traffic.sender].send(draft)
+            try:
+                (id,) = await self._nodes[traffic.sender].send(draft)
+            except OutboxFull as error:
+                raise FocalError(_too_much(traffic.sender, at)) from error
             self.figures.queued(id, self._runtime.now())
 
     async def _happen(self, event: told.Happens) -> None:

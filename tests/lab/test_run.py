@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 
+from focal.core.errors import FocalError
 from focal.core.hour import Sent
+from focal.core.outbox import OutboxBounds
 from focal.lab.figures import most_in_an_hour, rank
-from focal.lab.run import run
+from focal.lab.run import run, simulate
 from focal.lab.scenario import Scenario
 from focal.results import Lab, Station
 from focal.transports.lora.plan import air
@@ -207,3 +209,11 @@ def test_an_hour_may_begin_at_any_moment() -> None:
     sent = [Sent(at, 10.0) for at in (0.0, 1800.0, 3599.0, 3601.0, 9000.0)]
     assert most_in_an_hour(sent) == 30
     assert most_in_an_hour([]) == 0
+
+
+def test_more_than_an_outbox_holds_is_said_of_the_scenario() -> None:
+    much = scenario(says("a", "b", every=1.0))
+    with pytest.raises(ExceptionGroup) as raised:
+        simulate(much, lambda text: None, outbox=OutboxBounds(messages=10))
+    said = r"the scenario wants more .* that of a is full after 1\d s"
+    assert raised.group_contains(FocalError, match=said)
