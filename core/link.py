@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol, TypeAlias
+from typing import Literal, Protocol, TypeAlias, runtime_checkable
 from urllib.parse import SplitResult
 
 from .runtime import Runtime
@@ -243,6 +243,18 @@ class Transport(Protocol):
         Raises:
             TransportUnavailable: on entering: no such device, port in use, host unknown.
         """
+        ...
+
+
+@runtime_checkable
+class Spelling(Protocol):
+    """A transport that knows some addresses to be none by their spelling alone.
+
+    It need not: what it cannot tell, the open link refuses.
+    """
+
+    def misspelled(self, to: Address, /) -> str | None:
+        """Say in one line that nothing can be called so and how it is written; None: may be."""
         ...
 
 

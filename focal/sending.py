@@ -28,7 +28,7 @@ from .core.draft import Draft, messages_of, price_of, room
 from .core.errors import FocalError, SettingsError, TooLong
 from .core.events import LinkState, Progress, State
 from .core.ledger import Ledger
-from .core.link import Limits, LinkContext
+from .core.link import Limits, LinkContext, Spelling
 from .core.message import Kind, Message, MessageId
 from .core.node import folder_name
 from .cost import Budget, Note, air_of, fewer_bytes, other_qualities, shorter
@@ -119,6 +119,7 @@ async def send(
             order says.
     """
     links, wait = app.links(), app.settings.defaults.wait
+    _check_spelling(app, order.to, links)
     async with AsyncExitStack() as stack:
         runtime = stack.enter_context(real_time())
         owned = stack.enter_context(app.home.owning(links if wait != "queued" else {}))
@@ -171,6 +172,7 @@ async def price(app: App, order: Order, chose: Callable[[Choice], None]) -> list
         FocalError: as ``send``.
     """
     links = app.links()
+    _check_spelling(app, order.to, links)
     async with AsyncExitStack() as stack:
         runtime = stack.enter_context(real_time())
         origin = stack.enter_context(app.spool()).origin
@@ -200,6 +202,18 @@ async def _look(
     limits = (await stack.enter_async_context(link.open(context))).limits
     remember(app.home.links, name, limits)
     return limits
+
+
+def _check_spelling(app: App, to: str | None, links: Mapping[str, Transport]) -> None:
+    """Raise SettingsError if no link has such addresses, and nobody is known by that name."""
+    if to is None:
+        return
+    wrong = [link.misspelled(to) if isinstance(link, Spelling) else None for link in links.values()]
+    if not wrong or not all(wrong):
+        return
+    with app.spool() as spool:
+        if not spool.peers.origins_named(to):
+            raise SettingsError(f"--to: {wrong[0]}")
 
 
 def _limits(links: Iterable[str], known: Mapping[str, Limits]) -> dict[str, Limits]:

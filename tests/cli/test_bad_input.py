@@ -494,3 +494,23 @@ def test_a_number_that_is_none(
     done = focal("--home", home, *words_before, f"{option}={value}")
     assert (done.code, done.out) == (2, "")
     assert f"Invalid value for '{option}'" in done.line
+
+
+@pytest.mark.parametrize("to", ["!xyz", "!", "!1a2b3c4", "!1a2b3c4d5"])
+@pytest.mark.parametrize("option", ["--dry-run", "--wait=queued", "--wait=sent"])
+def test_what_is_no_number_of_a_node_is_refused_unopened(
+    focal: Focal, home: Path, to: str, option: str
+) -> None:
+    words = ("--home", home, "send", "--text", "a", "--via", "lora://127.0.0.1:9", "--to", to)
+    done = focal(*words, option)
+    assert (done.code, done.out) == (2, "")
+    assert done.line == f"--to: {to!r} is no node's number: one is written !1a2b3c4d"
+    assert not focal("--home", home, "--json", "outbox", "list").objects
+
+
+@pytest.mark.parametrize("more", [["--to", "zorro"], ["--via", UDP, "--to", "!xyz"]])
+def test_what_may_be_the_name_of_somebody_is_queued(
+    focal: Focal, home: Path, more: list[str]
+) -> None:
+    words = ("--home", home, "send", "--text", "a", "--via", "lora://127.0.0.1:9", *more)
+    assert focal(*words, "--wait=queued").code == 0

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import SplitResult, unquote
 
 from ...core.errors import TransportUnavailable
-from ...core.link import LinkContext, TransportSpec
+from ...core.link import Address, LinkContext, TransportSpec
 from ...core.runtime import Runtime
 from ...core.url import Options, authority, written
-from .link import LoraLink, LoraOptions
+from .link import LoraLink, LoraOptions, number_of
 from .ports import Finder, Patience, Rivals
 
 if TYPE_CHECKING:
@@ -148,6 +148,12 @@ class LoraTransport:
     @property
     def key(self) -> str:
         return self.way.key
+
+    def misspelled(self, to: Address, /) -> str | None:
+        """Say that what begins as a node's number is none."""
+        if not to.startswith("!") or number_of(to) is not None:
+            return None
+        return f"{to!r} is no node's number: one is written !1a2b3c4d"
 
     def radio(self, runtime: Runtime) -> Opening:
         """Open the node alone, to look at it. Raises TransportUnavailable."""
