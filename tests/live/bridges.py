@@ -126,6 +126,11 @@ class Hill:
         with spool(self.home(home)) as theirs:
             return not theirs.outbox.legs()
 
+    def waiting(self, home: str) -> int:
+        """Return how many legs wait in a home's outbox."""
+        with spool(self.home(home)) as theirs:
+            return sum(not leg.done for leg in theirs.outbox.legs())
+
     def confirmed(self, home: str, ids: Sequence[MessageId], by: str) -> bool:
         """Tell whether a home knows that each of these was delivered to another."""
         who = self.origin(by)

@@ -16,20 +16,24 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from statistics import median
 from urllib.request import urlopen
 
 import pytest
 
 from focal.core.clocks import Moment, moment
+from focal.core.envelope import Envelope
 from focal.core.events import State
 from focal.core.ledger import Ledger, Promise
-from focal.core.message import MessageId, origin_text
+from focal.core.message import Kind, Message, MessageId, origin_text
 from focal.home import Home
 from tests.broker import Broker, broker
 from tests.deadline import Deadline, Process
 from tests.live.bridges import Hill, heard, room, told
 from tests.live.lab import Lab, serving
 from tests.live.pair import free_ports, spool, udp
+from tests.needs import needs
+from tests.transports.mqtt.outsider import Outsider, outsider
 
 ENDLESS = ("max_queued_messages 0",)
 """Mosquitto drops what it has to keep beyond 1,000 messages, unless it is told not to."""
@@ -316,3 +320,110 @@ def metrics(bridge: Process) -> dict[tuple[str, str | None], float]:
         (name, said[1] if (said := policy.search(labels)) else None): float(value)
         for name, labels, value in radio
     }
+
+
+# Slow, and for long
+
+SLOW = "rate = '6/min'\nqueue = 20\nfull = 'wait'\n"
+"""A message in ten seconds. It fills up at once, and its source must not be held back for it."""
+
+
+def fast_and_slow(folder: Path, made: Broker, name: str, slow: str | None) -> str:
+    """Write what joins a room with one that is fast and perhaps one that is slow."""
+    links = {where: room(made, f"{name}-{where}") for where in ("from", "fast", "slow")}
+    lines = ["[links]", *(f"{where}.url = '{url}'" for where, url in links.items())]
+    lines += ["[[bridge]]", "from = 'from'", "to = 'fast'"]
+    if slow is not None:
+        lines += ["[[bridge]]", "from = 'from'", "to = 'slow'", slow]
+    path = folder / f"{name}.toml"
+    path.write_text("\n".join(lines))
+    return str(path)
+
+
+class Crowd:
+    """Strangers in rooms of a broker, who speak in one and hear the other."""
+
+    def __init__(self, tool: Outsider, deadline: Deadline) -> None:
+        self._tool = tool
+        self._deadline = deadline
+        self._said = 0
+
+    def says(self, name: str, count: int = 1) -> float:
+        """Say so much in the room of that name; return the seconds until the fast one has it."""
+        self._said += count
+        wanted, began = len(self._tool.seen) + count, time.perf_counter()
+        for n in range(count):
+            id = MessageId(0x51A7E, self._said - n)
+            said = Message(id, Kind.DATA, bytes(300), sent_at=int(time.time()))
+            data = Envelope(said.to_bytes()).to_bytes()
+            self._tool.publish_later(f"focal/{name}-from/{id.origin:08x}", data)
+        self._deadline.until("it has passed", lambda: len(self._tool.seen) >= wanted)
+        return time.perf_counter() - began
+
+
+def test_a_slow_leg_delays_no_fast_one(tmp_path: Path) -> None:
+    hill = Hill(tmp_path, Deadline(90))
+    with (
+        broker(tmp_path / "broker", *ENDLESS) as made,
+        outsider(made) as tool,
+        ExitStack() as stack,
+    ):
+        crowd, taken = Crowd(tool, hill.deadline), dict[str, list[float]]()
+        bridges = [
+            stack.enter_context(
+                hill.bridging("--config", fast_and_slow(tmp_path, made, name, slow), home=name)
+            )
+            for name, slow in (("one", None), ("two", SLOW))
+        ]
+        for name in ("one", "two"):
+            tool.watch(f"focal/{name}-fast/+")
+            crowd.says(name, 60)
+        for name in ["one", "two"] * 60:
+            taken.setdefault(name, []).append(crowd.says(name))
+        slow = [one for one in told(bridges[1], "sent") if one["link"] == "slow"]
+        assert 6 <= len(slow) <= 12
+        assert not [line for bridge in bridges for line in bridge.err if "is down" in line]
+        for bridge in bridges:
+            hill.ends(bridge)
+    alone, beside = (median(taken[name]) for name in ("one", "two"))
+    print(f"{1000 * beside:.2f} ms beside a slow leg, else {1000 * alone:.2f} ms")
+    assert beside < 2 * alone + 0.01, f"{beside:.4f} s beside a slow leg, else {alone:.4f} s"
+    hill.check_said()
+
+
+def memory_grows(folder: Path, warm: int, messages: int) -> float:
+    """Pass so many messages on; return by how many MB the bridge grew after the first of them."""
+    needs("/proc", Path("/proc/self/status").exists())
+    hill = Hill(folder, Deadline(90 + messages / 50))
+    with broker(folder / "broker", *ENDLESS) as made, outsider(made) as tool, ExitStack() as stack:
+        crowd = Crowd(tool, hill.deadline)
+        config = fast_and_slow(folder, made, "one", SLOW.replace("wait", "oldest"))
+        bridge = stack.enter_context(hill.bridging("--config", config, "--drain", "1"))
+        tool.watch("focal/one-fast/+")
+        crowd.says("one", warm)
+        before = resident(bridge)
+        for _ in range(0, messages, 1_000):
+            crowd.says("one", 1_000)
+        grew = resident(bridge) - before
+        print(f"{before:.1f} MB, then {grew:+.1f} MB")
+        assert not [line for line in bridge.err if "is down" in line]
+        hill.ends(bridge)
+    assert hill.waiting("bridge") <= 20
+    hill.check_said()
+    return grew
+
+
+def resident(process: Process) -> float:
+    """Return the MB of memory that a process has."""
+    status = Path(f"/proc/{process.pid}/status").read_text()
+    [kilobytes] = re.findall(r"^VmRSS:\s*(\d+) kB$", status, re.MULTILINE)
+    return int(kilobytes) / 1024
+
+
+def test_memory_stays_flat(tmp_path: Path) -> None:
+    assert memory_grows(tmp_path, 1_000, 3_000) < 8
+
+
+@pytest.mark.soak
+def test_memory_stays_flat_for_long(tmp_path: Path) -> None:
+    assert memory_grows(tmp_path, 5_000, 95_000) < 16
