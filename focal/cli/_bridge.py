@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from ..core.bridge import QUEUE, Full
 from ..core.events import Passed, Progress
 from ..core.message import origin_text
 from ..crossing import Crossing, Decision, Tried
@@ -67,7 +68,7 @@ def story(known: Known) -> str:
 
 def passed_on_text(passed_on: PassedOn) -> str:
     """Return how a message came that is passed on."""
-    return f"for {passed_on.author}, came by {passed_on.link}, hops {passed_on.hops}"
+    return f"by {passed_on.author}, came by {passed_on.link}, hops {passed_on.hops}"
 
 
 def _passed(event: Passed) -> Object:
@@ -128,3 +129,13 @@ def _limits(crossing: Crossing) -> Iterator[str]:
         yield f"within {crossing.lifetime:g} s"
     if crossing.priority:
         yield f"priority {crossing.priority}"
+    if (crossing.queue, crossing.full) != (QUEUE, Full.WAIT):
+        yield f"at most {crossing.queue} wait, {_GIVES_WAY[Full(crossing.full)]}"
+
+
+_GIVES_WAY = {
+    Full.WAIT: "then the source waits, or the oldest gives way",
+    Full.OLDEST: "oldest gives way",
+    Full.NEWEST: "newest gives way",
+    Full.LARGEST: "largest gives way",
+}

@@ -41,7 +41,7 @@ def _place(
     multiple=True,
     type=click.Choice(KINDS),
     metavar="KIND",
-    help="Let only this kind of message cross: voice, text, data; may be repeated.",
+    help=f"Let only this kind of message cross: {', '.join(KINDS)}; may be repeated.",
 )
 @click.option("--check", "check_", is_flag=True, help="Open every link once; say what may cross.")
 @click.option("--explain", metavar="ID", help="Show what was decided on the message ID, and when.")

@@ -171,7 +171,7 @@ def test_a_link_that_is_down_holds_its_own_queue(focal: Focal, hill: Hill) -> No
     [waits] = [one for one in listed if one["link"] == room]
     assert waits["passed_on"] == {"author": f"~{id[:8]}", "link": hill.left, "hops": 1}
     text = focal("--home", hill.home("bridge"), "outbox", "show", id).out
-    assert f"on {room}, for ~{id[:8]}, came by {hill.left}, hops 1" in text
+    assert f"on {room}, by ~{id[:8]}, came by {hill.left}, hops 1" in text
     with made_at(hill.folder / "late", port), hill.bridge(hill.left, room) as again:
         assert told(again, id, "sent")["link"] == room
 
@@ -261,7 +261,7 @@ def test_a_check_says_which_link_does_not_open(focal: Focal, hill: Hill) -> None
     done = focal("--home", hill.home("bridge"), "bridge", "--check", hill.left, room)
     assert done.code == 1
     assert done.line == f"1 of 2 links did not open: {room}"
-    assert f"{hill.left}: opens" in done.out
+    assert f"{hill.left}: opens" in done.out and " wait" not in done.out  # its queue is ordinary
     assert f"{room}: does not open: nobody listens at {HOST}:{port}" in done.out
 
 
@@ -270,12 +270,16 @@ def test_what_may_cross_to_strangers_is_said(focal: Focal, hill: Hill) -> None:
     config.write_text(
         f"[links]\nleft.url = '{hill.left}'\nright.url = '{hill.right}'\nright.public = true\n"
         "[[bridge]]\nfrom = ['left', 'right']\nrate = '20/h'\nsize = 300\n"
+        "queue = 3\nfull = 'newest'\n"
     )
     check = ("--home", hill.home("bridge"), "bridge", "--check", "--config", config)
     closed = focal(*check)
     assert closed.code == 0 and "right (public): opens" in closed.out
     assert "left -> right: nothing crosses, because strangers listen there" in closed.out
-    assert "right -> left: everything; 300 B at most; 20/h at most" in closed.out
+    assert (
+        "right -> left: everything; 300 B at most; 20/h at most; at most 3 wait, newest gives way\n"
+        in closed.out
+    )
     allowed = focal(*check, "--allow", "text", "--allow", "voice").out
     assert "left -> right: text, voice (strangers listen there); 300 B at most" in allowed
 
