@@ -101,6 +101,7 @@ class _Flight:
     ticket: int
     id: MessageId
     topic: str
+    size: int
 
 
 class MqttLink:
@@ -183,7 +184,8 @@ class MqttLink:
             self._reports.put(Refused(self._tickets, put_off(len(data)), PUT_OFF))
         else:
             note = self._note(data, message)
-            self._flying[session.publish(note)] = _Flight(self._tickets, message.id, note.topic)
+            flight = _Flight(self._tickets, message.id, note.topic, len(data))
+            self._flying[session.publish(note)] = flight
         return self._tickets
 
     async def receive(self) -> Packet:
@@ -287,11 +289,12 @@ class MqttLink:
 
     def _over(self, ended: Ended) -> None:
         self._ended = ended
-        place = self._account.place
+        place, first = self._account.place, next(iter(self._flying.values()), None)
         if ended.connected and ended.code in NO_REASON:
-            self._past.broke(next((flight.id for flight in self._flying.values()), None))
+            self._past.broke(first.id if first else None)
         if ended.connected:
-            self._end(LinkLost(lost(place, ended, self._account.client)))
+            size = first.size if first else None
+            self._end(LinkLost(lost(place, ended, self._account.client, size)))
         else:
             self._end(TransportUnavailable(failed(place, ended, self._account.user)))
 

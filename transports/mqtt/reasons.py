@@ -95,7 +95,7 @@ def refused(code: int, said: str, topic: str) -> tuple[str, float | None]:
 def put_off(size: int) -> str:
     """Say why a message waits that seems to break connections."""
     return (
-        f"the broker ended the connection each time that this was sent ({size} bytes): "
+        f"the connection to the broker ended each time that this was sent ({size} bytes): "
         "has it a limit for sizes?"
     )
 
@@ -136,8 +136,15 @@ def failed(place: Place, ended: Ended, user: str | None) -> str:
     )
 
 
-def lost(place: Place, ended: Ended, client: str) -> str:
-    """Say why a connection ended that had been good."""
+def lost(place: Place, ended: Ended, client: str, size: int | None = None) -> str:
+    """Say why a connection ended that had been good.
+
+    Args:
+        place: the broker's.
+        ended: how it ended.
+        client: our client id.
+        size: bytes of the first message of ours that the broker had not acknowledged.
+    """
     if ended.code == TAKEN_OVER:
         return (
             f"the broker at {place} gave our session to another client with our id {client}: "
@@ -145,6 +152,13 @@ def lost(place: Place, ended: Ended, client: str) -> str:
         )
     if ended.code is not None:
         return f"the broker at {place} ended the connection: {reason(ended.code, ended.said)}"
+    if isinstance(ended.error, NotMqtt) and size is not None:
+        # Mosquitto 2.0 acknowledges what is beyond its message_size_limit with a reason code that
+        # acknowledgements do not have (0x95 in a PUBACK).
+        return (
+            f"the broker at {place} answered what was sent ({size} bytes) with what is no MQTT, "
+            "which ended the connection: has it a limit for sizes?"
+        )
     if ended.error is not None:
         return blame(place, ended.error)
     return f"the broker at {place} went away"

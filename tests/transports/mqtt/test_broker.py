@@ -230,6 +230,22 @@ def test_a_certificate_for_another_name_is_told(tmp_path: Path, authority: Autho
         run(check)
 
 
+def test_what_is_beyond_a_brokers_limit_is_told_with_its_size(tmp_path: Path) -> None:
+    """Mosquitto 2.0 answers it with a reason code that MQTT has not for it: paho cannot read it."""
+
+    async def check() -> None:
+        async with opened(transport(port)) as link:
+            await link.send(envelope_of(500, 1))
+            with pytest.raises(LinkLost) as told:
+                await link.receive()
+            said = str(told.value)
+            assert "(500 bytes)" in said and "has it a limit for sizes?" in said
+
+    with broker(tmp_path / "b", "message_size_limit 400") as running:
+        port = running.port
+        run(check)
+
+
 def test_tls_with_a_plain_port_is_told(plain: Broker) -> None:
     async def check() -> None:
         assert "does this port speak TLS?" in await refused(transport(plain.port, tls=True))

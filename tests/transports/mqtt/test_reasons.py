@@ -56,6 +56,15 @@ def test_what_nobody_knows_keeps_its_number() -> None:
     assert "reason code 199" in reason(199)
 
 
+def test_what_is_no_mqtt_after_a_message_of_ours_is_laid_to_its_size() -> None:
+    ended = Ended(error=NotMqtt("malformed"), connected=True)
+    said = lost(PLACE, ended, "focal00", 3000)
+    assert "(3000 bytes)" in said and said.endswith("has it a limit for sizes?")
+    assert lost(PLACE, ended, "focal00") == "the broker at hill.example:1883 sent what is no MQTT"
+    reset = Ended(error=ConnectionResetError(), connected=True)
+    assert lost(PLACE, reset, "focal00", 3000) == lost(PLACE, reset, "focal00")
+
+
 def test_no_network_is_said_as_the_system_says_it() -> None:
     said = blame(PLACE, OSError(errno.ENETUNREACH, "Network is unreachable"))
     assert said == "hill.example:1883: Network is unreachable"
