@@ -113,6 +113,11 @@ class Home:
         with file:  # closing it ends the lock; the file stays, so that all lock the same one
             yield _try_lock(file)
 
+    def owned(self, name: str) -> bool:
+        """Whether a process has this link or sink open now. Raises SpoolError as ``lock``."""
+        with self.lock(name) as free:
+            return not free
+
     def _lock_file(self, name: str) -> BinaryIO:
         path = self.path / "locks" / f"{_file_name(name)}.lock"
         _make(path.parent)

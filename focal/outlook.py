@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
+from typing import TYPE_CHECKING
 
 from .core.backlog import TURN, job_of
 from .core.clocks import Moment
@@ -19,12 +20,15 @@ from .core.framing.split import cut_for
 from .core.hour import Hour, Sent
 from .core.ledger import Ledger
 from .core.leg import Weight
-from .core.link import Limits
+from .core.link import Address, Limits
 from .core.message import destination_of
 from .core.planner import Books, Planner
 from .core.radio import CONTROL
 from .core.runtime import Runtime
 from .core.scheduler import Conditions, Go, Job, Never, Scheduler, Wait
+
+if TYPE_CHECKING:
+    from .core.spool import Spool
 
 STEPS = 20_000
 """Decisions of the scheduler that are looked ahead: of a full outbox the bursts and their waits."""
@@ -94,6 +98,7 @@ def outlook(
     waiting: Iterable[Weight],
     bursts: Sequence[float],
     lifetime: float,
+    asking: Address | None = None,
 ) -> Outlook:
     """Return when the first of some messages could begin.
 
@@ -104,6 +109,7 @@ def outlook(
         waiting: what is to go out by it already.
         bursts: seconds of air of each message.
         lifetime: seconds that they live.
+        asking: the address that they are for, if it is to be asked first who is there.
 
     Raises:
         SpoolError: the ledger cannot be read.
@@ -114,6 +120,7 @@ def outlook(
     conditions = planner.conditions(hour, moment.awake)
     if any(seconds > conditions.whole for seconds in bursts):
         return Outlook(None)
+    waiting = [weight for weight in waiting if _goes_before(weight, asking, moment)]
     ahead = _Ahead(_queue(limits, waiting, moment), hour, moment.awake, conditions, max(bursts))
     jobs = [
         Job(key, seconds, moment.awake, moment.awake + lifetime)
@@ -122,17 +129,43 @@ def outlook(
     for job in jobs:
         ahead.queue.add(job)
     at = ahead.start_of(jobs[0])
-    return Outlook(None if at is None else moment.unix + at - moment.awake, ahead.reason)
+    reason = ahead.reason if asking is None else _asks(asking, waiting, ahead.reason)
+    return Outlook(None if at is None else moment.unix + at - moment.awake, reason)
+
+
+def asked_first(spool: Spool, to: str | None, keys: Iterable[str]) -> Address | None:
+    """Return the address that is asked who is there before anything goes there; None: nobody is.
+
+    Args:
+        spool: knows who was heard where.
+        to: whom a message is for, as the user wrote it.
+        keys: of the links that it goes out by.
+    """
+    if to is None or to.startswith("~") or spool.peers.origins_named(to):
+        return None
+    return to if all(spool.peers.origin_of(key, to) is None for key in keys) else None
+
+
+def _goes_before(weight: Weight, asking: Address | None, moment: Moment) -> bool:
+    """Tell whether what waits could go now, or asks for the same address."""
+    if weight.wants_destination and weight.to != asking:
+        return False
+    return weight.after <= moment.unix
+
+
+def _asks(address: Address, waiting: Sequence[Weight], then: str | None) -> str:
+    others = sum(weight.wants_destination for weight in waiting)
+    behind = f", as {others} before it do" if others else ""
+    after = f"; then {then}" if then else ""
+    return f"it waits until it is known who is at {address}{behind}{after}"
 
 
 def _queue(limits: Limits, waiting: Iterable[Weight], moment: Moment) -> Scheduler:
     queue = Scheduler()
     for weight in waiting:
-        if not weight.wants_destination and weight.after <= moment.unix:
-            seconds = _airtime(weight, limits)
-            if seconds is not None:
-                replies = limits.replies
-                queue.add(job_of(weight, seconds, moment.awake, moment.unix, replies=replies))
+        if (seconds := _airtime(weight, limits)) is not None:
+            replies = limits.replies
+            queue.add(job_of(weight, seconds, moment.awake, moment.unix, replies=replies))
     return queue
 
 
@@ -142,7 +175,7 @@ def _airtime(weight: Weight, limits: Limits) -> float | None:
         return limits.airtime(CONTROL, None)
     try:
         k = cut_for(weight.length, limits.mtu(None)).k
-        to_all = destination_of(weight.head)[1] is None
+        to_all = destination_of(weight.head)[1] is None and not weight.wants_destination
         extra = planned_parity(k, limits, to_all=to_all)
         if weight.parity is not None:
             extra = min(extra, weight.parity)

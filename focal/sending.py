@@ -33,7 +33,7 @@ from .core.message import Kind, Message, MessageId
 from .core.node import folder_name
 from .cost import Budget, Note, air_of, fewer_bytes, other_qualities, shorter
 from .fit import Fit, Space, choose_to_fit, message_head, refused
-from .outlook import outlook
+from .outlook import asked_first, outlook
 from .plugins.sources.microphone import MicrophoneSource
 from .results import Price, Saving
 from .seen import remember
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from .core.codec import CodecSpec
     from .core.hub import Subscription
     from .core.leg import Weight
-    from .core.link import Transport
+    from .core.link import Address, Transport
     from .core.node import Node
     from .core.runtime import Runtime
     from .core.spool import Spool
@@ -184,12 +184,14 @@ async def price(app: App, order: Order, chose: Callable[[Choice], None]) -> list
         messages = _would_be(app, draft, origin)
         ledger = stack.enter_context(ledger_of(app))
         spool = stack.enter_context(app.spool())
+        asking = asked_first(spool, draft.to, [link.key for link in links.values()])
         prices: list[Price] = []
         for name, transport in links.items():
             budget = Budget.kept(limits[name], ledger, moment())
             price = _price(app, name, limits[name], draft, messages, budget)
             waiting = spool.outbox.weights(transport.key).waiting
-            prices.append(_foreseen(price, draft, messages, limits[name], ledger, runtime, waiting))
+            seen = price, draft, messages, limits[name], ledger, runtime, waiting, asking
+            prices.append(_foreseen(*seen))
         return prices
 
 
@@ -552,6 +554,7 @@ def _foreseen(
     ledger: Ledger | None,
     runtime: Runtime,
     waiting: Sequence[Weight],
+    asking: Address | None,
 ) -> Price:
     """Return a price with the moment at which the scheduler would begin, where there is one."""
     if price.air is None or limits.radio is None:
@@ -561,7 +564,7 @@ def _foreseen(
     costs = [price_of(length, limits, to_all=to_all, parity=parity) for length in lengths]
     bursts = [cost.airtime or 0.0 for cost in costs]
     with nullcontext(ledger) if ledger else closing(Ledger.in_memory(moment)) as spent:
-        when = outlook(limits, spent, runtime, waiting, bursts, draft.lifetime)
+        when = outlook(limits, spent, runtime, waiting, bursts, draft.lifetime, asking)
     return replace(price, air=replace(price.air, earliest=when.at, reason=when.reason))
 
 

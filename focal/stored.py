@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import cache
 from typing import TYPE_CHECKING
 
 from .core.backlog import TURN
@@ -36,7 +37,8 @@ def outgoing(app: App, *, all: bool = False, dead: bool = False) -> list[Outgoin
     """Return what waits, one for each message and link; ``all``: also what is done; ``dead``: what
     ended refused, expired or unknown."""
     with app.kept() as spool:
-        return _outgoing(spool, spool.outbox.dead() if dead else spool.outbox.legs(all=all))
+        legs = spool.outbox.dead() if dead else spool.outbox.legs(all=all)
+        return _outgoing(app, spool, legs)
 
 
 def history(app: App, id: str) -> tuple[list[Outgoing], list[Progress]]:
@@ -47,7 +49,7 @@ def history(app: App, id: str) -> tuple[list[Outgoing], list[Progress]]:
     """
     with app.kept() as spool:
         number = MessageId.parse(id)
-        legs, events = _outgoing(spool, spool.outbox.find(number)), spool.outbox.events(number)
+        legs, events = _outgoing(app, spool, spool.outbox.find(number)), spool.outbox.events(number)
     if not legs and not events:
         raise SpoolError(f"no message {id} in the outbox: see focal outbox list")
     return legs, events
@@ -56,14 +58,14 @@ def history(app: App, id: str) -> tuple[list[Outgoing], list[Progress]]:
 def retry(app: App, id: str) -> list[Outgoing]:
     """Queue a message again on the links where it ended badly. Raises SpoolError."""
     with app.kept() as spool:
-        return _outgoing(spool, spool.outbox.retry(MessageId.parse(id)))
+        return _outgoing(app, spool, spool.outbox.retry(MessageId.parse(id)))
 
 
 def give_up(app: App, id: str) -> list[Outgoing]:
     """Drop a message from the outbox; return what it was. Raises SpoolError: it is not there."""
     with app.kept() as spool:
         number = MessageId.parse(id)
-        legs = _outgoing(spool, spool.outbox.find(number))
+        legs = _outgoing(app, spool, spool.outbox.find(number))
         spool.outbox.drop(number)
         return legs
 
@@ -135,8 +137,8 @@ def _entries(app: App, id: str) -> list[Entry]:
     raise SpoolError(f"no message {id} in the inbox: see focal inbox list")
 
 
-def _outgoing(spool: Spool, legs: Iterable[Leg]) -> list[Outgoing]:
-    now = time.time()
+def _outgoing(app: App, spool: Spool, legs: Iterable[Leg]) -> list[Outgoing]:
+    now, owned = time.time(), cache(app.home.owned)  # what is asked of each link at most once
     firsts = _firsts(spool, now)
     return [
         Outgoing(
@@ -153,7 +155,7 @@ def _outgoing(spool: Spool, legs: Iterable[Leg]) -> list[Outgoing]:
             passed_on=_passed_on(spool, leg),
         )
         for leg in legs
-        for reason, until in [_wait(leg, firsts.get(leg.link), now)]
+        for reason, until in [_wait(leg, firsts.get(leg.link), now, owned)]
     ]
 
 
@@ -164,8 +166,14 @@ def _firsts(spool: Spool, now: float) -> dict[str, Leg]:
     return {leg.link: leg for leg in last_first if not (leg.reason or "").startswith(TURN)}
 
 
-def _wait(leg: Leg, first: Leg | None, now: float) -> tuple[str | None, float | None]:
-    """Return why a message waits on a link, or how it ended, and until when it waits at least."""
+def _wait(
+    leg: Leg, first: Leg | None, now: float, owned: Callable[[str], bool]
+) -> tuple[str | None, float | None]:
+    """Return why a message waits on a link, or how it ended, and until when it waits at least.
+
+    ``owned`` tells whether a process has a link, by its key: what it said last is still so until
+    it says otherwise.
+    """
     until = leg.until if leg.until is not None and leg.until > now else None
     if leg.done or leg.state is not State.QUEUED:
         return leg.reason, until
@@ -173,6 +181,8 @@ def _wait(leg: Leg, first: Leg | None, now: float) -> tuple[str | None, float | 
         return leg.reason, until
     if first is not None and first is not leg:
         return f"{TURN}: {first.reason}", first.until
+    if owned(leg.link):
+        return leg.reason or TURN, None
     if leg.origin is not None:
         return f"it goes out when the bridge has {leg.name} open and its limits let it", None
     return f"it goes out when a process of this home has {leg.name} open", None

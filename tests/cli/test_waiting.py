@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from focal.core.clocks import moment
+from focal.core.events import State
 from focal.core.ledger import Ledger, Promise
 from focal.home import Home
 from tests.cli.conftest import Focal
@@ -120,6 +121,47 @@ def test_everything_that_waits_says_why_and_until_when_in_the_outbox(
     assert all(abs(one["until"] - first["until"]) < 1 for one in others)
     lines = focal("--home", home, "outbox", "list").out.splitlines()
     assert all(re.search(r"\(until \d\d:\d\d:\d\d\)\)$", line) for line in lines)
+
+
+def test_what_a_process_has_told_holds_while_it_has_the_link(focal: Focal, home: Path) -> None:
+    def listed() -> tuple[str, float | None]:
+        (one,) = focal("--home", home, "outbox", "list", "--json").objects
+        return one["reason"], one["until"]
+
+    focal("--home", home, "send", "--text", TEXT, "--via", RADIO, "--wait", "queued")
+    nobody = f"it goes out when a process of this home has {RADIO} open"
+    assert listed() == (nobody, None)
+    folder = Home.open(home)
+    with closing(folder.spool()) as spool:
+        (leg,) = spool.outbox.legs()
+        with folder.lock(leg.link):
+            assert listed() == ("it waits for its turn", None)
+            why, at = "another one is on its way", time.time() - 10
+            spool.outbox.progress(leg.id, leg.link, State.QUEUED, at=at, reason=why, until=at)
+            assert listed() == (why, None)
+    assert listed() == (nobody, None)
+
+
+def test_a_dry_run_to_an_address_that_nobody_answered_at_says_so(focal: Focal, home: Path) -> None:
+    send = ("--home", home, "send", "--text", TEXT, "--via", RADIO)
+    asks = "it waits until it is known who is at mem-99"
+
+    def price(*to: str) -> tuple[str | None, float]:
+        (one,) = focal(*send, *to, "--dry-run", "--json").objects
+        return one.get("reason"), one["earliest"] - time.time()
+
+    why, wait = price("--to", "mem-99")
+    assert why == asks
+    assert abs(wait) < 5
+    for _ in range(3):
+        focal(*send, "--to", "mem-99", "--wait", "queued")
+    why, wait = price("--to", "mem-99")
+    assert why == f"{asks}, as 3 before it do; then it waits for its turn"
+    assert wait > 3 * len(TEXT) / 134 - 5
+    assert price("--to", "mem-98")[0] == "it waits until it is known who is at mem-98"
+    why, wait = price()
+    assert why is None
+    assert abs(wait) < 5
 
 
 @pytest.mark.usefixtures("full")
