@@ -134,6 +134,7 @@ class Node:
         self._group: asyncio.TaskGroup
         self._closing = False
         self._sooner = asyncio.Event()
+        self._unexplained = asyncio.Event()
         self._look_at = math.inf
         self._hub = Hub(
             desk=Desk(spool, runtime),
@@ -232,6 +233,7 @@ class Node:
         self._tasks += [
             self._group.create_task(self._turns.run(), name="sinks"),
             self._group.create_task(self._keep_house(), name="housekeeping"),
+            self._group.create_task(self._explain(), name="reasons"),
         ]
         return self
 
@@ -332,6 +334,7 @@ class Node:
         self._down.pop(name, None)
         if not up:
             self._down[name] = f"the link is down: {reason}" if reason else "the link is down"
+            self._unexplained.set()
         self._hub.publish(LinkState(name, up, self._runtime.unix(), reason))
 
     # Sending
@@ -352,30 +355,48 @@ class Node:
         for name in names:
             if name not in self._links:
                 raise SettingsError(f"there is no link {name!r} here: there is {self._known()}")
-        messages = await self._hub.desk.do(lambda: self._put(draft, names))
+        messages = await self._hub.desk.do(lambda: self._put(draft, names), self._queued)
         self._runtime.mark("outbox-committed")
         if self._runtime.now() + draft.lifetime < self._look_at:
             self._sooner.set()  # its lifetime ends before lifetimes would be looked at
         for message in messages:
             self._hub.hooks.encoded(message)
-            queued = Progress(State.QUEUED, message.id, None, None, self._runtime.unix())
-            self._hub.publish(queued)
         for name in names:
             if name in self._carriers:
                 self._carriers[name].wake()
-            await self._wait(name, messages)
+            await self._explain_on(name)
         return [message.id for message in messages]
 
-    async def _wait(self, name: str, messages: Iterable[Message]) -> None:
+    def _queued(self, messages: Iterable[Message]) -> None:
+        at = self._runtime.unix()
+        self._publish_all(Progress(State.QUEUED, one.id, None, None, at) for one in messages)
+
+    async def _explain(self) -> None:
+        """Say why it waits what other processes of this home queued for links that are down."""
+        while True:
+            await self._unexplained.wait()
+            self._unexplained.clear()
+            for name in list(self._down):
+                await self._explain_on(name)
+
+    async def _explain_on(self, name: str) -> None:
         """Where a link is down, write down and tell that this is why its messages wait."""
-        key = self._links[name].key
+        if name not in self._down:
+            return
+        outbox, key, at = self._spool.outbox, self._links[name].key, self._runtime.unix()
+
+        def explain() -> list[Progress]:
+            reason = self._down.get(name)
+            return outbox.explain(key, reason, at=at) if reason is not None else []
+
         try:
-            for message in messages:
-                if (reason := self._down.get(name)) is None:
-                    return
-                await self._hub.progress(message.id, key, State.QUEUED, reason=reason)
-        except SpoolError as error:  # they are committed all the same
+            await self._hub.desk.do(explain, self._publish_all)
+        except SpoolError as error:  # they wait all the same
             self._hub.trouble(name, error)
+
+    def _publish_all(self, events: Iterable[Progress]) -> None:
+        for event in events:
+            self._hub.publish(event)
 
     def _known(self) -> str:
         return ", ".join(self._links) or "none"
@@ -410,6 +431,7 @@ class Node:
         """Another process of this home has committed something: see whether it is for us."""
         for carrier in self._carriers.values():
             carrier.wake()
+        self._unexplained.set()
         self._turns.look()
 
     def expect(self, entry: Entry) -> None:

@@ -25,6 +25,7 @@ from focal.core.message import Kind, Message, MessageId, origin_text
 from focal.core.node import Node
 from focal.core.ports import Delivery
 from focal.core.runtime import run_virtual
+from focal.core.spool import Spool
 from focal.transports.memory import Conditions, MemoryTransport, Mesh
 
 from .world import Shelf, World, first, lossy, received, until
@@ -445,6 +446,45 @@ def test_a_patient_node_opens_its_link_when_it_is_there(world: World) -> None:
             await until(events, State.SENT, id)
 
     run_virtual(main())
+
+
+def test_what_another_process_queued_for_a_link_that_is_down_is_told_why_it_waits(
+    world: World,
+) -> None:
+    async def main() -> None:
+        taken = MemoryTransport(Mesh("air"), node="me")
+        async with world.node("a", links={"x": taken}), patient(world, "b", taken) as owner:
+            down = await first(owner.events(), LinkState)
+            assert isinstance(down, LinkState) and not down.up
+            events = owner.events()
+            with world.spool("b") as spool:
+                async with _elsewhere(world, spool, taken) as other:
+                    (id,) = await other.send(Draft.text("hello"))
+                    (leg,) = spool.outbox.find(id)
+                    assert leg.reason is None
+                    owner.look()
+                    (told,) = await until(events, State.QUEUED, id)
+                    assert "already has a node called me" in str(told.reason)
+                    assert told.link == "x"
+                    (leg,) = spool.outbox.find(id)
+                    assert leg.reason == told.reason
+                    owner.look()
+                    await world.runtime.sleep(0.1)
+                    assert len(spool.outbox.events(id)) == 1  # it is said once
+
+    run_virtual(main())
+
+
+def _elsewhere(world: World, spool: Spool, link: Transport) -> Node:
+    """Return a node of a home in which another process has the link."""
+    return Node(
+        links={"x": link},
+        spool=spool,
+        codecs=world.codecs,
+        runtime=world.runtime,
+        folder=world.folder / "elsewhere",
+        elsewhere=["x"],
+    )
 
 
 def test_what_waits_for_a_link_goes_with_it_where_its_key_is_another_now(world: World) -> None:
