@@ -58,6 +58,7 @@ class MessageCarrier(Carrier):
         super().__init__(hub, name, key)
         self._tickets: dict[int, Leg] = {}
         self._early: dict[int, Accepted | Refused | Heard] = {}
+        self._gone: list[Leg] = []
         self._flying: set[MessageId] = set()
         self._picked: frozenset[MessageId] = frozenset()
         self._offered: deque[Leg] = deque()
@@ -95,6 +96,7 @@ class MessageCarrier(Carrier):
         self._tickets.clear()
         self._early.clear()
         self._offered.clear()
+        self._gone.clear()
         self._flying.clear()
         self._picked = frozenset()
         self._look_at = math.inf
@@ -140,10 +142,33 @@ class MessageCarrier(Carrier):
 
     async def _reports(self) -> None:
         async for report in self._link.reports():
-            if isinstance(report, Accepted | Refused | Heard):
+            if isinstance(report, Accepted) and self._passed_on(report):
+                await self._goes(self._tickets.pop(report.ticket))
+            elif isinstance(report, Accepted | Refused | Heard):
                 await self._spawn(self._report, report)  # many commits go to the disk as one
             elif isinstance(report, Forgot):
                 await self._spawn(self._forgotten)
+
+    def _passed_on(self, report: Accepted) -> bool:
+        leg = self._tickets.get(report.ticket)
+        return leg is not None and leg.origin is not None
+
+    async def _goes(self, leg: Leg) -> None:
+        """Write down that a message of others is gone, by one commit with those that follow."""
+        self._gone.append(leg)
+        if len(self._gone) == 1:
+            await self._spawn(self._went)
+
+    async def _went(self) -> None:
+        """The link has custody; what becomes of these is their authors' to follow."""
+        legs, self._gone = self._gone, []
+        await self.hub.went([leg.id for leg in legs], self.key, self.name)
+        for leg in legs:
+            self._flying.discard(leg.id)  # only now: until this is written, it looks unsent
+            self.hub.runtime.mark("burst-sent")
+            self.hub.hooks.sent(Message.from_bytes(leg.message), self.name)
+        if not self._drained:
+            self.wake()
 
     async def _report(self, report: Accepted | Refused | Heard) -> None:
         leg = self._tickets.get(report.ticket)
@@ -154,6 +179,9 @@ class MessageCarrier(Carrier):
             await self.hub.progress(leg.id, self.key, State.HEARD)
             return
         del self._tickets[report.ticket]
+        if isinstance(report, Accepted) and leg.origin is not None:
+            await self._goes(leg)
+            return
         if isinstance(report, Accepted):
             await self._taken(leg)
         elif report.retry_after is None:
@@ -168,13 +196,10 @@ class MessageCarrier(Carrier):
     async def _taken(self, leg: Leg) -> None:
         """The link has custody; what is for one node waits for that node's receipt."""
         message = Message.from_bytes(leg.message)
-        if leg.origin is not None:  # what becomes of it is its author's to follow
-            await self.hub.went(leg.id, self.key, self.name)
-        else:
-            wanted = message.destination is not None and leg.kind is not Kind.RECEIPT
-            done = not wanted or not self._link.limits.replies
-            after = None if done or self._link.limits.keeps else self._again(leg)
-            await self.hub.progress(leg.id, self.key, State.SENT, done=done, after=after)
+        wanted = message.destination is not None and leg.kind is not Kind.RECEIPT
+        done = not wanted or not self._link.limits.replies
+        after = None if done or self._link.limits.keeps else self._again(leg)
+        await self.hub.progress(leg.id, self.key, State.SENT, done=done, after=after)
         self.hub.runtime.mark("burst-sent")
         self.hub.hooks.sent(message, self.name)
 

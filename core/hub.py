@@ -177,16 +177,17 @@ class Hub:
             told,
         )
 
-    async def went(self, id: MessageId, key: str, name: str) -> None:
-        """Write down and tell that a message of others is where it was to go."""
+    async def went(self, ids: Sequence[MessageId], key: str, name: str) -> None:
+        """Write down and tell that messages of others are where they were to go."""
         outbox, at = self.desk.spool.outbox, self.runtime.unix()
 
-        def told(event: Progress) -> None:
-            self.publish(event)
+        def told(events: Sequence[Progress]) -> None:
+            for event in events:
+                self.publish(event)
+                self.crowd.let_one()
             self.runtime.mark("progress-written")
-            self.crowd.let_one()
 
-        await self.desk.do(lambda: outbox.went(id, key, name, at), told)
+        await self.desk.do(lambda: [outbox.went(id, key, name, at) for id in ids], told)
 
     # Incoming messages
 
