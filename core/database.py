@@ -126,7 +126,12 @@ class Database:
 
     def rows(self, sql: str, *args: object) -> list[Row]:
         """Return what a statement finds."""
-        return self._told(lambda: self._connection.execute(sql, args).fetchall())
+        if not self._connection.in_transaction:
+            return self._told(lambda: self._connection.execute(sql, args).fetchall())
+        try:
+            return self._cursor.execute(sql, args).fetchall()
+        except sqlite3.Error as error:
+            self._raise(error)
 
     def run(self, sql: str, *args: object) -> int:
         """Execute a statement that writes, in a transaction; return how many rows it touched."""

@@ -338,8 +338,12 @@ class Inbox:
 
     def _twins(self, id: MessageId) -> dict[int, int]:
         """Return the twin number of each check that is known under an id."""
-        rows = self._db.rows("SELECT tag, twin FROM inbox WHERE id = ?", number_of(id))
-        return self._seen.twins(id) | {tag: twin for tag, twin in rows}
+        rows = self._db.rows(
+            "SELECT tag, twin FROM seen WHERE id = ?1"
+            " UNION ALL SELECT tag, twin FROM inbox WHERE id = ?1",
+            number_of(id),
+        )
+        return {tag: twin for tag, twin in rows}
 
     def _keep(self, id: MessageId, tag: int) -> None:
         self._db.run(

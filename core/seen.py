@@ -91,14 +91,18 @@ class Seen:
             "INSERT INTO seen (id, tag, twin, pool, until) VALUES (?, ?, ?, ?, ?)",
             *(number_of(seen.id), seen.tag, seen.twin, pool, seen.until),
         )
-        for _ in range(self._number(pool) - self._of_origin):
+        number = self._numbers(pool)
+        beyond = max(0, number[pool] - self._of_origin)
+        for _ in range(beyond):
             self._db.run(f"{_FORGET_OLDEST} WHERE pool = ?)", pool)
-        for _ in range(self._number(_ALL) - self._limit):
+        for _ in range(number[_ALL] - beyond - self._limit):
             self._db.run(f"{_FORGET_OLDEST})")
 
     def purge(self, now: float) -> None:
         """Forget what nobody sends any more."""
         self._db.run("DELETE FROM seen WHERE until <= ?", now)
 
-    def _number(self, pool: int) -> int:
-        return int(self._db.rows("SELECT messages FROM tally WHERE pool = ?", pool)[0][0])
+    def _numbers(self, pool: int) -> dict[int, int]:
+        """Return how many are remembered of a pool, and of all."""
+        rows = self._db.rows("SELECT pool, messages FROM tally WHERE pool IN (?, ?)", *(pool, _ALL))
+        return {which: messages for which, messages in rows}
