@@ -27,7 +27,8 @@ class Crowd:
             async with asyncio.timeout(PATIENCE):
                 await waiter
         except TimeoutError:
-            pass
+            if waiter in self._waiters:
+                self._waiters.remove(waiter)
 
     def let_one(self) -> None:
         """A message has left: whoever waits longest may try again."""

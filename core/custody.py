@@ -22,7 +22,7 @@ from .message import Kind, Message, MessageId
 from .outbox import Leg
 from .transit import Crowded
 
-WINDOW = 128
+WINDOW = 256
 """Messages on their way at once; many of them are written down by one commit."""
 
 LOOK = 60.0
@@ -59,6 +59,7 @@ class MessageCarrier(Carrier):
         self._tickets: dict[int, Leg] = {}
         self._early: dict[int, Accepted | Refused | Heard] = {}
         self._gone: list[Leg] = []
+        self._crowd = 0  # messages of this link that wait for room
         self._flying: set[MessageId] = set()
         self._picked: frozenset[MessageId] = frozenset()
         self._offered: deque[Leg] = deque()
@@ -133,12 +134,24 @@ class MessageCarrier(Carrier):
         self.wake()  # there may be a receipt to send
 
     async def _accept_in_turn(self, data: bytes, arrival: Arrival) -> Verdict | None:
-        """Commit a message as soon as there is room for it; until then its link holds it."""
+        """Commit a message as soon as there is room for it; until then its link holds it.
+
+        Where others wait already it is not even tried: it would be in vain, and has to be undone.
+        """
+        if self._crowd:
+            await self._room()
         while True:
             try:
                 return await self._accept(data, arrival)
             except Crowded:
-                await self.hub.crowd.wait()
+                await self._room()
+
+    async def _room(self) -> None:
+        self._crowd += 1
+        try:
+            await self.hub.crowd.wait()
+        finally:
+            self._crowd -= 1
 
     async def _reports(self) -> None:
         async for report in self._link.reports():
