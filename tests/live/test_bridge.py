@@ -33,7 +33,7 @@ from tests.live.bridges import Hill, heard, room, told
 from tests.live.lab import Lab, serving
 from tests.live.pair import free_ports, spool, udp
 from tests.needs import needs
-from tests.transports.mqtt.outsider import Outsider, outsider
+from tests.transports.mqtt.outsider import outsider
 
 ENDLESS = ("max_queued_messages 0",)
 """Mosquitto drops what it has to keep beyond 1,000 messages, unless it is told not to."""
@@ -341,34 +341,41 @@ def fast_and_slow(folder: Path, made: Broker, name: str, slow: str | None) -> st
 
 
 class Crowd:
-    """Strangers in rooms of a broker, who speak in one and hear the other."""
+    """Strangers on a broker: one speaks in one room, another hears what passes into the fast one.
 
-    def __init__(self, tool: Outsider, deadline: Deadline) -> None:
-        self._tool = tool
+    Args:
+        made: the broker.
+        stack: sends them home.
+        deadline: until when all must have passed.
+    """
+
+    def __init__(self, made: Broker, stack: ExitStack, deadline: Deadline) -> None:
+        self._near = stack.enter_context(outsider(made))
+        self._far = stack.enter_context(outsider(made))
         self._deadline = deadline
         self._said = 0
+        for name in ("one", "two"):
+            self._far.watch(f"focal/{name}-fast/+")
 
     def says(self, name: str, count: int = 1) -> float:
         """Say so much in the room of that name; return the seconds until the fast one has it."""
+        began = time.perf_counter()
+        for n in range(self._said, self._said + count):
+            said = Message(
+                MessageId(0x51A7E51A, n + 1), Kind.DATA, bytes(300), sent_at=int(time.time())
+            )
+            self._near.publish_later(
+                f"focal/{name}-from/51a7e51a", Envelope(said.to_bytes()).to_bytes()
+            )
         self._said += count
-        wanted, began = len(self._tool.seen) + count, time.perf_counter()
-        for n in range(count):
-            id = MessageId(0x51A7E, self._said - n)
-            said = Message(id, Kind.DATA, bytes(300), sent_at=int(time.time()))
-            data = Envelope(said.to_bytes()).to_bytes()
-            self._tool.publish_later(f"focal/{name}-from/{id.origin:08x}", data)
-        self._deadline.until("it has passed", lambda: len(self._tool.seen) >= wanted)
+        self._far.has_seen(self._said, self._deadline.left)
         return time.perf_counter() - began
 
 
 def test_a_slow_leg_delays_no_fast_one(tmp_path: Path) -> None:
     hill = Hill(tmp_path, Deadline(90))
-    with (
-        broker(tmp_path / "broker", *ENDLESS) as made,
-        outsider(made) as tool,
-        ExitStack() as stack,
-    ):
-        crowd, taken = Crowd(tool, hill.deadline), dict[str, list[float]]()
+    with broker(tmp_path / "broker", *ENDLESS) as made, ExitStack() as stack:
+        crowd, taken = Crowd(made, stack, hill.deadline), dict[str, list[float]]()
         bridges = [
             stack.enter_context(
                 hill.bridging("--config", fast_and_slow(tmp_path, made, name, slow), home=name)
@@ -376,7 +383,6 @@ def test_a_slow_leg_delays_no_fast_one(tmp_path: Path) -> None:
             for name, slow in (("one", None), ("two", SLOW))
         ]
         for name in ("one", "two"):
-            tool.watch(f"focal/{name}-fast/+")
             crowd.says(name, 60)
         for name in ["one", "two"] * 60:
             taken.setdefault(name, []).append(crowd.says(name))
@@ -395,11 +401,10 @@ def memory_grows(folder: Path, warm: int, messages: int) -> float:
     """Pass so many messages on; return by how many MB the bridge grew after the first of them."""
     needs("/proc", Path("/proc/self/status").exists())
     hill = Hill(folder, Deadline(90 + messages / 50))
-    with broker(folder / "broker", *ENDLESS) as made, outsider(made) as tool, ExitStack() as stack:
-        crowd = Crowd(tool, hill.deadline)
+    with broker(folder / "broker", *ENDLESS) as made, ExitStack() as stack:
+        crowd = Crowd(made, stack, hill.deadline)
         config = fast_and_slow(folder, made, "one", SLOW.replace("wait", "oldest"))
         bridge = stack.enter_context(hill.bridging("--config", config, "--drain", "1"))
-        tool.watch("focal/one-fast/+")
         crowd.says("one", warm)
         before = resident(bridge)
         for _ in range(0, messages, 1_000):

@@ -60,6 +60,11 @@ class Outsider:
             assert self._news.wait_for(lambda: len(there()) >= count, PATIENCE), self.seen
             return there()[count - 1]
 
+    def has_seen(self, count: int, patience: float = PATIENCE) -> None:
+        """Wait until so much was seen."""
+        with self._news:
+            assert self._news.wait_for(lambda: len(self.seen) >= count, patience), len(self.seen)
+
     def close(self) -> None:
         """Take leave."""
         self._client.disconnect()
