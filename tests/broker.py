@@ -109,13 +109,17 @@ class Broker:
 
 @contextmanager
 def broker(
-    folder: Path, *lines: str, persistence: bool = False, anonymous: bool = True
+    folder: Path,
+    *lines: str,
+    persistence: bool = False,
+    anonymous: bool = True,
+    port: int | None = None,
 ) -> Generator[Broker]:
     """Run a broker for the time of the context; skips where there is none."""
     needs_broker()
     folder.mkdir(parents=True, exist_ok=True)
-    [port] = free_ports(1)
-    running = Broker(folder, port, *lines, persistence=persistence, anonymous=anonymous)
+    listens = free_ports(1)[0] if port is None else port
+    running = Broker(folder, listens, *lines, persistence=persistence, anonymous=anonymous)
     running.start()
     try:
         yield running

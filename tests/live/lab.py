@@ -70,15 +70,20 @@ class Lab:
 
 @contextmanager
 def serving(
-    scenario: str, folder: Path, deadline: Deadline, ports: int = 2, speed: float = 20
+    scenario: str,
+    folder: Path,
+    deadline: Deadline,
+    ports: int = 2,
+    speed: float = 20,
+    first: int = 0,
 ) -> Generator[Lab]:
-    """Serve a scenario's first nodes for the time of the context."""
+    """Serve a scenario's first nodes for the time of the context; the first one at that port."""
     from focal.testing import free_ports
 
     path = folder / "scenario.toml"
     path.write_text(scenario)
     (control,) = free_ports(1, socket.SOCK_STREAM)
-    listen = ",".join(["0"] * ports)
+    listen = ",".join([str(first), *["0"] * (ports - 1)])
     options = ["--listen", listen, "--speed", str(speed), "--control", str(control)]
     command = focal("--json", "lab", "serve", str(path), *options)
     with running(command, deadline, cwd=folder) as process:

@@ -9,7 +9,9 @@ from __future__ import annotations
 import json
 import random
 import re
+import shutil
 import signal
+import socket
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, closing
@@ -21,14 +23,16 @@ from urllib.request import urlopen
 
 import pytest
 
+from focal import testing
 from focal.core.clocks import Moment, moment
 from focal.core.envelope import Envelope
 from focal.core.events import State
 from focal.core.ledger import Ledger, Promise
 from focal.core.message import Kind, Message, MessageId, origin_text
 from focal.home import Home
-from tests.broker import Broker, broker
-from tests.deadline import Deadline, Process
+from tests.broker import HOST, Broker, broker, password_file
+from tests.certificates import Authority, Certificate
+from tests.deadline import ROOT, Deadline, Process
 from tests.live.bridges import Hill, heard, room, told
 from tests.live.lab import Lab, serving
 from tests.live.pair import free_ports, spool, udp
@@ -432,3 +436,136 @@ def test_memory_stays_flat(tmp_path: Path) -> None:
 @pytest.mark.soak
 def test_memory_stays_flat_for_long(tmp_path: Path) -> None:
     assert memory_grows(tmp_path, 5_000, 95_000) < 16
+
+
+# Lied to, and left alone
+
+
+@pytest.mark.parametrize("version", ["5", "3.1.1"])
+def test_what_strangers_publish_is_one_line_and_stops_nothing(tmp_path: Path, version: str) -> None:
+    hill = Hill(tmp_path, Deadline(90))
+    with broker(tmp_path / "broker", *ENDLESS) as made, ExitStack() as stack:
+        wild = "%23+/%2B%23 %2F$".replace("/", "%2F").replace(" ", "%20")
+        here, there = (f"{room(made, name)}?version={version}" for name in ("here", wild))
+        bridge = stack.enter_context(hill.bridging(here, there))
+        listener = stack.enter_context(hill.listening("b", there))
+        speaker = stack.enter_context(hill.listening("a", here))
+        stranger = stack.enter_context(outsider(made))
+        ours = f"focal/here/{hill.origin('bridge'):08x}"
+        for payload in (bytes(1 << 20), b"\x00garbage", b"\x84" * 5_000, b"", b"{}"):
+            for topic in ("focal/here/0000beef", ours, "focal/here/0000beef/receipt"):
+                stranger.publish(topic, payload)
+            stranger.publish(f"{ours}/status", payload, retain=True)
+            stranger.publish("focal/here/nobody/status", payload)
+        other = Message(MessageId(0xBEEF, 1), Kind.TEXT, b"not mine", sent_at=int(time.time()))
+        stranger.publish("focal/here/0000dead", Envelope(other.to_bytes()).to_bytes())
+        ids = hill.queue("a", here, 5)
+        hill.deadline.until("they have passed", lambda: len(heard(listener)) == len(ids))
+        hill.ends(bridge)
+        for each in (speaker, listener):
+            hill.ends(each, signal.SIGINT, 130)
+    assert set(heard(listener)) == {str(id) for id in ids}
+    ignored = [line for line in bridge.err if "ignored" in line]
+    assert 1 <= len(ignored) <= 3 and "(no. 1)" in ignored[0], bridge.err
+    assert len(bridge.err) <= len(ignored) + 5 and max(map(len, bridge.err)) < 400, bridge.err
+    hill.check_said()
+
+
+def test_what_is_wrong_with_a_link_is_one_line_and_the_others_go_on(tmp_path: Path) -> None:
+    hill, trusted = Hill(tmp_path, Deadline(120)), Authority(tmp_path / "trusted")
+    unknown = Authority(tmp_path / "unknown")
+    (tmp_path / "secret").write_text("wrong")
+    tls = f"?ca={trusted.ca}"
+    users = f"password_file {password_file(tmp_path, ada='right')}"
+    with ExitStack() as stack:
+
+        def run(name: str, *lines: str, **how: bool) -> Broker:
+            return stack.enter_context(broker(tmp_path / name, *lines, **how))
+
+        good, gone = run("good"), run("gone", persistence=True)
+        locked = run("locked", users, anonymous=False)
+        old = run("old", *certified(trusted.sign("old", expired=True)))
+        alien = run("alien", *certified(unknown.sign("alien")))
+        [nobody] = testing.free_ports(1)
+        here, there, away = room(good, "here"), room(good, "there"), room(gone, "away")
+        login = f"password_file={tmp_path / 'secret'}"
+        bad = {
+            f"mqtt://ada@{HOST}:{locked.port}/x?{login}": "user 'ada' with this password",
+            f"mqtts://{HOST}:{old.port}/x{tls}": "has expired",
+            f"mqtts://{HOST}:{alien.port}/x{tls}": "is signed by somebody unknown here",
+            f"mqtt://{HOST}:{nobody}/x": "is the broker running?",
+        }
+        bridge = stack.enter_context(hill.bridging(here, there, away, *bad))
+        listeners = [
+            stack.enter_context(hill.listening(home, link))
+            for home, link in (("b", there), ("c", away))
+        ]
+        speaker = stack.enter_context(hill.listening("a", here))
+        gone.stop()
+        bridge.line(f"{away} is down", "err")
+        hill.queue("a", here, 30)
+        hill.deadline.until("the others go on", lambda: len(heard(listeners[0])) == 30)
+        hill.deadline.until("all were tried again", lambda: min(map(tries, (locked, old))) > 3)
+        gone.start()
+        hill.deadline.until("it goes on, too", lambda: len(heard(listeners[1])) == 30)
+        hill.ends(bridge)
+        for each in (speaker, *listeners):
+            hill.ends(each, signal.SIGINT, 130)
+    for link, why in bad.items():
+        [line] = [line for line in bridge.err if f"{link} is down" in line]
+        assert why in line
+    down = [line for line in bridge.err if f"{away} is down" in line]
+    assert len(down) == len(set(down)) <= 2, "it went, and then nobody was there"
+    hill.check_said()
+
+
+def certified(certificate: Certificate) -> tuple[str, str]:
+    """Return the lines with which a broker has a certificate."""
+    return f"certfile {certificate.cert}", f"keyfile {certificate.key}"
+
+
+def tries(made: Broker) -> int:
+    """Return how often somebody came to a broker."""
+    return made.log.count("New connection")
+
+
+# As the pages say it
+
+
+def test_the_commands_of_the_pages_do_what_they_say(tmp_path: Path) -> None:
+    hill = Hill(tmp_path, Deadline(120))
+    shutil.copy(ROOT / "examples" / "hello.wav", tmp_path)
+    port, serial = unused(1883), unused(4501)
+    lobby, hall = ("mqtt", f"mqtt://{HOST}/hill")
+    if port != 1883:
+        lobby, hall = f"mqtt://{HOST}:{port}/lobby", f"mqtt://{HOST}:{port}/hill"
+    near, far = free_ports(2)
+    valley, there = udp(far, near), udp(near, far)
+    hello = ["hello.wav", "--quality", "c2-700c", "--wait", "delivered", "--via"]
+    with broker(tmp_path / "broker", port=port), ExitStack() as stack:
+        listener = stack.enter_context(hill.listening("b", lobby))
+        hill.says_of("a", "send", *hello, lobby)
+        assert json.loads(listener.line('"received"'))["seconds"] > 4
+
+        lab = stack.enter_context(serving(AIR, tmp_path, hill.deadline, first=serial, speed=1))
+        bridge = stack.enter_context(hill.bridging(f"lora://{HOST}:{serial}", hall, valley))
+        ends = [
+            stack.enter_context(hill.listening(home, link))
+            for home, link in (("c", there), ("d", hall))
+        ]
+        hill.says_of("a", "send", *hello, radio(lab, "x"))
+        for end in ends:
+            assert json.loads(end.line('"received"'))["seconds"] > 4
+        hill.ends(bridge)
+    hill.check_said()
+
+
+def unused(port: int) -> int:
+    """Return a TCP port if nobody has it, else one that nobody has."""
+    with socket.socket() as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            sock.bind((HOST, port))
+        except OSError:
+            return testing.free_ports(1)[0]
+    return port
