@@ -149,12 +149,14 @@ def bench() -> dict[str, float]:
     """Return throughput, added latency, and what a thousand messages cost."""
     bare: list[Figures] = []
     ours: list[Figures] = []
+    beside: list[Figures] = []
     with TemporaryDirectory() as name:
         folder = Path(name)
         with broker(folder, "max_queued_messages 0", "max_inflight_messages 100") as running:
             for turn in range(ROUNDS):
                 bare.append(_bare(running.port, f"bare{turn}"))
                 ours.append(_ours(running.port, f"ours{turn}", folder / f"home{turn}"))
+                beside.append(_beside_slow(running.port, f"slow{turn}", folder / f"slow{turn}"))
         commit = commit_seconds(folder)
     return {
         "messages a second / bare paho": _ratio(ours, bare, lambda one: one.rate),
@@ -163,10 +165,12 @@ def bench() -> dict[str, float]:
         ),
         "CPU of a message / bare paho": _ratio(ours, bare, lambda one: one.cpu),
         "peak memory / bare paho": _ratio(ours, bare, lambda one: one.memory),
+        "latency beside a slow leg / alone": _ratio(beside, ours, lambda one: one.latency),
         "messages a second (absolute)": median(one.rate for one in ours),
         "CPU seconds per 1,000 messages (absolute)": median(one.cpu for one in ours) * 1000,
         "peak MB (absolute)": median(one.memory for one in ours),
         "latency in ms (absolute)": median(one.latency for one in ours) * 1000,
+        "latency beside a slow leg in ms (absolute)": median(one.latency for one in beside) * 1000,
         "latency of bare paho in ms (absolute)": median(one.latency for one in bare) * 1000,
         "a commit in ms (absolute)": commit * 1000,
     }
@@ -196,6 +200,23 @@ def _ours(port: int, room: str, home: Path) -> Figures:
     near, far = f"{room}-near", f"{room}-far"
     links = [f"mqtt://127.0.0.1:{port}/{room}" for room in (near, far)]
     command = [sys.executable, "-m", "focal", "--home", str(home), "bridge", *links]
+    return _measure(command, "bridging", port, near, far)
+
+
+def _beside_slow(port: int, room: str, home: Path) -> Figures:
+    """Measure a leg whose messages go to another room, too, one in ten seconds; the rest give way.
+
+    That leg is full after the first messages, as a flooded one is.
+    """
+    near, far = f"{room}-near", f"{room}-far"
+    urls = {"near": near, "far": far, "slow": f"{room}-slow"}
+    links = [f"{name}.url = 'mqtt://127.0.0.1:{port}/{room}'" for name, room in urls.items()]
+    slow = "to = 'slow'\nrate = '6/min'\nqueue = 20\nfull = 'oldest'"
+    legs = [f"[[bridge]]\nfrom = 'near'\n{leg}" for leg in ("to = 'far'", slow)]
+    config = home.with_suffix(".toml")
+    config.write_text("\n".join(["[links]", *links, *legs]))
+    command = ["--home", str(home), "bridge", "--config", str(config)]
+    command = [sys.executable, "-m", "focal", *command]
     return _measure(command, "bridging", port, near, far)
 
 

@@ -118,10 +118,10 @@ class Transit:
             given_way = [one for gate in full if (one := self._give_way(gate, at))]
             own = {event.link for event in given_way if event.id == message.id}
             going = [gate for gate in going if gate.name not in own]
+            legs = [leg for leg in legs if leg.name not in own]
         if going:
             self._remember(message, data, came, at, going)
         passed = _passed(message, len(data), came, at, decisions)
-        legs = [] if given_way else legs
         links = tuple(gate.link for gate in going)
         return PassedOn(links, tuple(given_way), passed, tuple(legs))
 
