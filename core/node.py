@@ -461,7 +461,10 @@ class Node:
             return  # a bridge says what it passes on; what that sounds like is nothing to it
         if not self._turns.writes:
             work = self._turns.tell(message, delivered, arrival)
-            self._group.create_task(work, name=f"tell {message.id}")
+            try:
+                self._group.create_task(work, name=f"tell {message.id}")
+            except RuntimeError:  # another task has failed, and all others are being ended
+                work.close()
 
     async def _keep_house(self) -> None:
         """End what has outlived its lifetime, and forget what is old."""
