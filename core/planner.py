@@ -34,7 +34,7 @@ MEASURED = 59 * 60.0
 """Seconds that a radio's own count of its hour covers at least: it counts in whole minutes."""
 
 
-GROWS = 1.15
+GROWS = 1.5
 """What others send by the radio is taken for so much more than it was: more of it comes while ours
 still counts."""
 

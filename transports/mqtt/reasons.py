@@ -205,6 +205,9 @@ def _by_tls(place: Place, error: ssl.SSLError) -> str:
     if "alert" in why and ("cert" in why or "unknown_ca" in why or "handshake" in why):
         said = why.partition("alert_")[2].replace("_", " ")
         return f"the broker at {place} does not take our certificate ({said}): see cert= and key="
-    if isinstance(error, ssl.SSLEOFError) or "wrong_version" in why or "eof" in why:
+    if isinstance(error, ssl.SSLEOFError) or "eof" in why:
+        wants = "is that its TLS port, or does it want a certificate: see cert= and key="
+        return f"{place} hung up while TLS began: {wants}"
+    if "wrong_version" in why:
         return f"{place} does not speak TLS: name the broker's TLS port, or write mqtt://"
     return f"TLS with {place} failed: {why.replace('_', ' ') or error}"

@@ -268,7 +268,8 @@ def test_a_client_proves_who_it_is(tmp_path: Path, authority: Authority) -> None
             (showing("stranger", by=Authority(tmp_path / "other")), "unknown ca"),
         ):
             said = await refused(transport(port, query, tls=True))
-            assert f"does not take our certificate ({words})" in said
+            # Its alert may be lost: it comes after our side of the handshake is done.
+            assert f"does not take our certificate ({words})" in said or "hung up" in said
 
     lines = [f"cafile {authority.ca}", "require_certificate true"]
     with broker(tmp_path / "b", *secured(authority, "strict", *lines)) as running:
