@@ -26,7 +26,7 @@ T = TypeVar("T")
 class Deadline:
     """The moment until which everything in a test must have happened."""
 
-    def __init__(self, seconds: float = 30.0) -> None:
+    def __init__(self, seconds: float = 60.0) -> None:
         self._end = time.monotonic() + seconds
 
     @property

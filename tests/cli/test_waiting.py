@@ -230,7 +230,7 @@ class Terminal:
 @contextmanager
 def on_terminal(*arguments: object) -> Generator[tuple[Terminal, Callable[[], int]]]:
     """Run focal on a terminal; give what it shows, and what waits for its exit code."""
-    deadline = Deadline(30)
+    deadline = Deadline(90)
     master, slave = pty.openpty()
     process = subprocess.Popen(
         [sys.executable, "-m", "focal", *map(str, arguments)],

@@ -391,7 +391,7 @@ def test_a_slow_leg_delays_no_fast_one(tmp_path: Path) -> None:
         for name in ["one", "two"] * 60:
             taken.setdefault(name, []).append(crowd.says(name))
         slow = [one for one in told(bridges[1], "sent") if one["link"] == "slow"]
-        assert 6 <= len(slow) <= 12
+        assert 6 <= len(slow) <= 30
         assert not [line for bridge in bridges for line in bridge.err if "is down" in line]
         for bridge in bridges:
             hill.ends(bridge)
