@@ -146,7 +146,7 @@ class Carrier(ABC):
 
 def pace_of(limits: Limits, hub: Hub) -> Pace:
     """Return the timing of a link as its limits tell it."""
-    costs = limits.airtime(limits.size, None) is not None
+    costs = limits.dear
     return Pace(
         airtime=(lambda n: limits.airtime(n, None) or 0.0) if costs else None,
         slot=limits.slot,

@@ -108,7 +108,7 @@ class DatagramCarrier(Carrier):
             carries=self.hub.transit is not None,
         )
         self._sending.clear()
-        if limits.replies and limits.airtime(limits.size, None) is None:
+        if limits.replies and not limits.dear:
             self._talk.hello(self.hub.random.getrandbits(32))  # who waits for us need not wait on
 
     # In

@@ -215,7 +215,7 @@ def burst_airtime(length: int, limits: Limits, to: Address | None, extra: int) -
 
 def assumed_loss(limits: Limits) -> float:
     """Return the loss that is reckoned with before any was measured."""
-    return BLIND_LOSS if limits.airtime(limits.size, None) is not None else 0.0
+    return BLIND_LOSS if limits.dear else 0.0
 
 
 def padded_size(size: int, limits: Limits, to: Address | None) -> int:

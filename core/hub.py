@@ -282,11 +282,7 @@ class Hub:
                 self.put_receipt(message, Event.DELIVERED, arrival.link, arrival.key, at, after)
             elif not delivered.fresh and arrival.slows and message.destination == self.origin:
                 self._repeat_receipt(message, arrival, at)
-            near = not arrival.hops
-            address = arrival.peer if near else None
-            spool.peers.learn(
-                message.id.origin, arrival.key, address, message.sender, at, near=near
-            )
+            spool.peers.saw(message, arrival, at)
             return delivered, passed
 
         return await self.desk.do(op, partial(self._kept, message, arrival))

@@ -79,6 +79,11 @@ class Limits:
     told: float | None = None
     asks: bool = False
 
+    @property
+    def dear(self) -> bool:
+        """Whether packets cost airtime that others miss."""
+        return self.airtime(self.size, None) is not None
+
     def mtu(self, to: Address | None, /) -> int:
         """Return the most bytes of one packet to ``to``; None is everyone."""
         return self.size

@@ -161,7 +161,7 @@ class Node:
     def _delay(self, key: str, size: int) -> float:
         """Return how long a message of others waits before it goes out on a link."""
         limits = self._limits_of(key)
-        if limits is None or limits.airtime(limits.size, None) is None:
+        if limits is None or not limits.dear:
             return 0.0
         with suppress(TooLong):
             return self._hub.random.uniform(0, DELAY) * burst_airtime(size, limits, None, 0)
@@ -169,7 +169,7 @@ class Node:
 
     def _dear(self, key: str) -> bool:
         limits = self._limits_of(key)
-        return limits is not None and limits.airtime(limits.size, None) is not None
+        return limits is not None and limits.dear
 
     def _loses(self, key: str) -> bool:
         limits = self._limits_of(key)

@@ -287,12 +287,11 @@ class Outbox:
 
     def hold(self, link: str, after: float) -> None:
         """Begin no message of others on a link (its key) before then, Unix seconds."""
-        held = f"SELECT id {_PASSING} AND sent = 0 AND after < ?"
+        which = "WHERE link = ?1 AND done = 0 AND passing = 1 AND sent = 0 AND after < ?2"
         with self._db.transaction():
-            for (number,) in self._db.rows(held, link, after):
-                self._db.run(
-                    "UPDATE leg SET after = ? WHERE id = ? AND link = ?", after, number, link
-                )
+            held = self._db.rows(f"SELECT id FROM leg {which}", link, after)
+            self._db.run(f"UPDATE leg SET after = ?2 {which}", link, after)
+            for (number,) in held:
                 self._changed.note(number)
 
     def find(self, id: MessageId) -> list[Leg]:

@@ -8,9 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from .arrival import Arrival
 from .bridge import Sight
 from .database import Database
 from .link import Address
+from .message import Message
 
 _FRESH = 60.0  # seconds within which hearing the same again is not worth a write
 MAX_LATELY = 256
@@ -98,6 +100,12 @@ class Peers:
                     " (SELECT rowid FROM peer ORDER BY at DESC, rowid DESC LIMIT -1 OFFSET ?)",
                     self._limit,
                 )
+
+    def saw(self, message: Message, arrival: Arrival, at: float) -> None:
+        """Learn where the author of a message is from how it came: an address, if no bridge did."""
+        near = not arrival.hops
+        address = arrival.peer if near else None
+        self.learn(message.id.origin, arrival.key, address, message.sender, at, near=near)
 
     def address_of(self, origin: int, link: str) -> Address | None:
         """Return an origin's address on a link (its key), None if it is not known."""

@@ -13,14 +13,14 @@ from dataclasses import dataclass
 from .arrival import Arrival
 from .bridge import Decision, Full, Gate, Known, Passing, Router
 from .crossings import Passage
+from .envelope import MAX_ROUTE
 from .events import Passed, Progress, State
+from .hour import HOUR
 from .inbox import Way
 from .leg import Leg, LegSpec, Origin, new_leg
 from .message import Event, Kind, Message, MessageId, Receipt, check_of, origin_text
+from .receipts import RECEIPT_LIFETIME
 from .spool import Spool
-
-HOUR = 3600.0
-_DAY = 86_400.0
 
 AGAIN = 20.0
 """Seconds after which what comes again has been sent again by its author, and not twice."""
@@ -80,6 +80,7 @@ class Transit:
         self._dear = dear
         self._loses = loses
         self._flying = flying
+        self._limits = _limits(router.gates)
         self._waiting: dict[str, int] = {}
         self._forgot: dict[str, float] = {}
 
@@ -102,10 +103,8 @@ class Transit:
             Crowded: there is no room for it, and who has it can wait.
             SpoolError: the outbox is full, or cannot be written.
         """
-        known = self._known(message)
-        passing = Passing(message, len(data), came.key, came.hops, at, came.route, came.keeps)
-        decisions = self.router.decide(passing, known)
-        going = [one.gate for one in decisions if one.why_not is None]
+        passing, decisions = self._decide(message, len(data), came, at)
+        going = _going(decisions)
         if going and self._spool.outbox.clashes(data):
             why = "other bytes with this id are passed on already"
             decisions, going = [Decision(one.gate, one.why_not or why) for one in decisions], []
@@ -125,6 +124,12 @@ class Transit:
         links = tuple(gate.link for gate in going)
         return PassedOn(links, tuple(given_way), passed, tuple(legs))
 
+    def _decide(
+        self, message: Message, size: int, came: Arrival, at: float
+    ) -> tuple[Passing, list[Decision]]:
+        passing = Passing(message, size, came.key, came.hops, at, came.route, came.keeps)
+        return passing, self.router.decide(passing, self._known(message))
+
     def _note(
         self,
         message: Message,
@@ -140,9 +145,7 @@ class Transit:
 
     def carry(self, data: bytes, message: Message, came: Arrival, at: float) -> PassedOn:
         """Take a message that is for somebody else; as ``pass_on``, and it may be known."""
-        near = not came.hops
-        address = came.peer if near else None
-        self._spool.peers.learn(message.id.origin, came.key, address, message.sender, at, near=near)
+        self._spool.peers.saw(message, came, at)
         if self._spool.inbox.sight(message, check_of(data), at, keeps=came.keeps):
             return self.pass_on(data, message, came, at)
         return self._once_more(data, message, came, at) or self.again(data, message, came, at)
@@ -156,9 +159,8 @@ class Transit:
             return None
         last = self._spool.crossings.last(message.id)
         lately = last is None or last <= at < last + AGAIN
-        passing = Passing(message, len(data), came.key, came.hops, at, came.route, came.keeps)
-        decisions = self.router.decide(passing, self._known(message))
-        going = [one.gate for one in decisions if one.why_not is None]
+        passing, decisions = self._decide(message, len(data), came, at)
+        going = _going(decisions)
         if lately:
             going = [gate for gate in going if self._forgotten(last, came.key, gate.link)]
         ended = [gate for gate in going if self._loses(gate.link) and self._ended(message, gate)]
@@ -221,7 +223,7 @@ class Transit:
         self, data: bytes, passing: Passing, came: Arrival, gates: Sequence[Gate]
     ) -> list[Leg]:
         """Put a message into the outbox; return its legs that may go out at once."""
-        route = (*passing.route, self._spool.origin)[-64:]
+        route = (*passing.route, self._spool.origin)[-MAX_ROUTE:]
         origin = Origin(came.key, came.hops + 1, route, came.extra)
         specs = [self._leg(gate, passing) for gate in gates]
         kind, expires_at = passing.message.kind, passing.expires_at
@@ -245,7 +247,9 @@ class Transit:
         if message.kind is Kind.RECEIPT:
             receipt = Receipt.read(message)
             for gate in going:
-                self._spool.crossings.echoed(receipt.of, receipt.event, gate.link, at + _DAY)
+                self._spool.crossings.echoed(
+                    receipt.of, receipt.event, gate.link, at + RECEIPT_LIFETIME
+                )
 
     # Room
 
@@ -320,9 +324,8 @@ class Transit:
         if self._limited(link):
             self._spool.crossings.crossed(link, at, airtime)
 
-    def _limited(self, link: str) -> list[Gate]:
-        gates = [gate for gate in self.router.gates if gate.link == link]
-        return [gate for gate in gates if gate.rate is not None or gate.airtime is not None]
+    def _limited(self, link: str) -> Sequence[Gate]:
+        return self._limits.get(link, ())
 
     def _opens_at(self, gate: Gate, at: float, airtime: float) -> float:
         times = [at]
@@ -347,6 +350,19 @@ class Transit:
         return at
 
 
+def _limits(gates: Sequence[Gate]) -> dict[str, list[Gate]]:
+    """Return the gates that have a rate or a budget, by the link that they lead to."""
+    limits: dict[str, list[Gate]] = {}
+    for gate in gates:
+        if gate.rate is not None or gate.airtime is not None:
+            limits.setdefault(gate.link, []).append(gate)
+    return limits
+
+
+def _going(decisions: Sequence[Decision]) -> list[Gate]:
+    return [one.gate for one in decisions if one.why_not is None]
+
+
 def _arrival(message: Message, size: int, came: Arrival, at: float) -> Passage:
     """Return how a message came, as a line."""
     what = message.kind.name.lower()
@@ -359,6 +375,6 @@ def _arrival(message: Message, size: int, came: Arrival, at: float) -> Passage:
 def _passed(
     message: Message, size: int, came: Arrival, at: float, decisions: Sequence[Decision]
 ) -> Passed:
-    to = tuple(one.gate.name for one in decisions if one.why_not is None)
+    to = tuple(gate.name for gate in _going(decisions))
     kept_back = {one.gate.name: one.why_not for one in decisions if one.why_not is not None}
     return Passed(message, size, came.link, came.peer, at, to, kept_back)

@@ -22,7 +22,7 @@ from .core.message import Kind
 from .core.node import Node, folder_name
 from .crossing import Crossing, Tried
 from .public import is_public
-from .serving import Doors, Lookout, farewell, opening, real_time
+from .serving import LOOK_AGAIN, LOOK_EVERY, Doors, Lookout, farewell, opening, real_time
 from .settings import BridgeSettings
 from .speech import sound_of, why_silent
 from .valve import Valve, Valved
@@ -33,12 +33,6 @@ if TYPE_CHECKING:
     from .core.link import Transport
     from .core.runtime import Runtime
     from .core.spool import Spool
-
-LOOK_EVERY = 0.1
-"""Seconds between two looks at what other processes of this home have committed."""
-
-LOOK_AGAIN = 10.0
-"""Seconds until the next look when the spool could not be read."""
 
 CLOSING = 5.0
 """Seconds that closing may take beside that, before it is cut short."""
@@ -417,8 +411,8 @@ class _Work:
 
     def left(self) -> str:
         """Say how many messages stay queued."""
-        weights = self.spool.outbox.weights
-        queued = {name: len(weights(key).waiting) for name, key in self.plan.keys.items()}
+        backlog = self.spool.outbox.backlog
+        queued = {name: backlog(key)[0] for name, key in self.plan.keys.items()}
         stay = [f"{count} for {name}" for name, count in queued.items() if count]
         return f"stopped; queued for the next time: {', '.join(stay) or 'nothing'}"
 

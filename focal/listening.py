@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from .core.errors import FocalError, SpoolError
 from .core.events import LinkState, NodeEvent, Received, Trouble
 from .core.message import Message
-from .serving import Doors, Lookout, farewell, make_node, opening, real_time
+from .serving import LOOK_AGAIN, LOOK_EVERY, Doors, Lookout, farewell, make_node, opening, real_time
 from .speech import sound_of, why_silent
 
 if TYPE_CHECKING:
@@ -27,12 +27,6 @@ if TYPE_CHECKING:
     from .core.node import Node
     from .core.ports import Sink
     from .core.spool import Spool
-
-LOOK_EVERY = 0.1
-"""Seconds between two looks at what other processes of this home have committed."""
-
-LOOK_AGAIN = 10.0
-"""Seconds until the next look when the spool could not be written."""
 
 _log = logging.getLogger("focal.listen")
 

@@ -41,6 +41,13 @@ def real_time() -> Generator[Runtime]:
         yield real_runtime(executor, mark_from(os.environ))
 
 
+LOOK_EVERY = 0.1
+"""Seconds between two looks at what other processes of this home have committed."""
+
+LOOK_AGAIN = 10.0
+"""Seconds until the next look when the spool could not be used."""
+
+
 class Lookout:
     """Sees what other processes of the home do: what they commit, and the links that they leave.
 

@@ -16,12 +16,13 @@ from focal.core.arrival import Arrival
 from focal.core.bridge import Full, Gate, Rate, Router
 from focal.core.errors import SpoolError
 from focal.core.events import Progress, State
+from focal.core.hour import HOUR
 from focal.core.leg import Leg
 from focal.core.message import Event, Kind, Message, MessageId, check_of
 from focal.core.outbox import OutboxBounds
 from focal.core.receipts import receipt_for
 from focal.core.spool import Spool
-from focal.core.transit import HOUR, Crowded, PassedOn, Transit
+from focal.core.transit import Crowded, PassedOn, Transit
 
 from .spooling import EPOCH, Clock
 

@@ -36,7 +36,7 @@ every = 60
 """
 
 
-@pytest.mark.parametrize("seed", [2])
+@pytest.mark.parametrize("seed", [2, 3])
 def test_what_a_node_relays_is_left_room_for(seed: int) -> None:
     scenario = replace(Scenario.of(tomllib.loads(CHAIN), "chain"), seed=seed)
     stations, _ = run(scenario, lambda _: None)
